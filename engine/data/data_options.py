@@ -7,6 +7,7 @@ fingerprint of the data; the options themselves stand in the record and are part
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -138,3 +139,23 @@ def require_task_options(task: Task, options: DataOptions) -> None:
 def name_option(name: str) -> str:
     """Return how an option is written on the command line."""
     return f"--{name.replace('_', '-')}"
+
+
+def format_exclusion(*patterns: str) -> str:
+    """Return the option that leaves files out, as it can be pasted into a shell.
+
+    >>> format_exclusion("a/0.png", "photo [1].png", "-.png")
+    "--exclude a/0.png 'photo [1].png' ./-.png"
+    """
+    # what begins with a dash would be taken for an option
+    return " ".join(["--exclude", *(shlex.quote(f"./{each}" if each[:1] == "-" else each) for each in patterns)])
+
+
+def describe_unmatched(pattern: str, root: Path) -> str:
+    """Say that ``--exclude`` matches nothing, and what was meant where the data's folder was put before it."""
+    sentence = f"--exclude {pattern} matches no file below {root}"
+    for folder in (root.as_posix(), root.absolute().name):
+        if pattern.startswith(f"{folder}/"):
+            inner = format_exclusion(pattern.removeprefix(f"{folder}/"))
+            return f"{sentence}, in which paths begin; write {inner}"
+    return f"{sentence}; correct it, or leave it out"

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from engine.data.data_options import get_data_options
+from engine.data.data_options import describe_unmatched, format_exclusion, get_data_options
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
@@ -101,7 +100,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
     # what a part of the data does not have, another part may
     unmatched = [pattern for pattern in patterns if pattern not in matched] if not folder else []
     if unmatched:
-        raise DataError(_describe_unmatched(unmatched[0], root))
+        raise DataError(describe_unmatched(unmatched[0], root))
     files, litter, excluded = (tuple(sorted(group)) for group in groups)
     return TreeFiles(root, files, litter, excluded)
 
@@ -175,26 +174,6 @@ def _is_excluded(path: str, pattern: str) -> bool:
         return False
     # only * and ? are patterns: "photo [1].jpg" is the name of many a download
     return all(fnmatch.fnmatchcase(part, each.replace("[", "[[]")) for part, each in zip(parts, wanted, strict=False))
-
-
-def _describe_unmatched(pattern: str, root: Path) -> str:
-    """Say that ``--exclude`` matches nothing, and what was meant where the data's folder was put before it."""
-    sentence = f"--exclude {pattern} matches no file below {root}"
-    for folder in (root.as_posix(), root.absolute().name):
-        if pattern.startswith(f"{folder}/"):
-            inner = format_exclusion(pattern.removeprefix(f"{folder}/"))
-            return f"{sentence}, in which paths begin; write {inner}"
-    return f"{sentence}; correct it, or leave it out"
-
-
-def format_exclusion(*patterns: str) -> str:
-    """Return the option that leaves files out, as it can be pasted into a shell.
-
-    >>> format_exclusion("a/0.png", "photo [1].png", "-.png")
-    "--exclude a/0.png 'photo [1].png' ./-.png"
-    """
-    # what begins with a dash would be taken for an option
-    return " ".join(["--exclude", *(shlex.quote(f"./{each}" if each[:1] == "-" else each) for each in patterns)])
 
 
 def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
