@@ -35,6 +35,9 @@ LITTER_FILES = frozenset(
 OWN_SHEETS = frozenset(f"runs/check/{task}.png" for task in ("imagefolder", "segfolder", "trackfolder"))
 """The contact sheets of ``bench check data``, where it was called in the folder of the data."""
 
+_STORE_FOLDERS = {LEDGER_FOLDER: ".jsonl", "sweeps": ".lock", "analysis": "analysis.json"}
+"""Folders that bench makes in a folder of runs, and what is in each."""
+
 DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "terms", "attribution")
 DOCUMENT_SUFFIXES = (".md", ".rst", ".pdf", ".html", ".htm", ".bib", ".docx")
 """Texts for people: files with one of these beginnings or ends."""
@@ -88,7 +91,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             continue
         seen.add(real)
         folders.sort()
-        stores |= {f"{_name_folder(place, root)}/"} if LEDGER_FOLDER in folders and _is_run_store(place) else set()
+        stores |= {f"{_name_folder(place, root)}/"} if _is_run_store(place, folders) else set()
         for name in sorted(names):
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
@@ -156,13 +159,19 @@ def _name_folder(place: str, root: Path) -> str:
     return PurePosixPath(Path(place).relative_to(root)).as_posix()
 
 
-def _is_run_store(place: str) -> bool:
+def _is_run_store(place: str, folders: Iterable[str]) -> bool:
     """Return whether bench keeps runs in a folder, as in ``runs`` if it is called in the folder of the data.
 
-    Without this, a run could not be resumed there: the pictures and weights of its own folder would be data.
+    Without this, a run could not be resumed there, and the cells of a sweep would find the log of their own sweep: the
+    pictures and weights of its own folder would be data.
     """
-    names = [path.name for path in Path(place, LEDGER_FOLDER).iterdir() if path.name != ".lock"]
-    return bool(names) and all(name.endswith(".jsonl") for name in names)
+    entries = {name: list(Path(place, name).iterdir()) for name in folders if name in _STORE_FOLDERS}
+    ledger = [path.name for path in entries.pop(LEDGER_FOLDER, []) if path.name != ".lock"]
+    is_ledger = bool(ledger) and all(name.endswith(".jsonl") for name in ledger)
+    # a sweep and an analysis are there before the first run is
+    return is_ledger or any(
+        paths and all((path / _STORE_FOLDERS[name]).is_file() for path in paths) for name, paths in entries.items()
+    )
 
 
 def _is_excluded(path: str, pattern: str) -> bool:

@@ -123,3 +123,12 @@ def test_runs_of_bench_beside_the_data_are_not_data(tmp_path: Path) -> None:
     # a class of that name is data
     (tmp_path / "runs/ledger/a.jsonl").rename(tmp_path / "runs/ledger/a.png")
     assert "runs/ledger/a.png" in list_tree(tmp_path).files
+
+
+@pytest.mark.parametrize("made", ["sweeps/b21dd5a8b238271a/.lock", "analysis/cka-vit/analysis.json"])
+def test_sweeps_and_analyses_beside_the_data_are_not_data(tmp_path: Path, made: str) -> None:
+    """The cells of a sweep that is started in the folder of the data do not find its log."""
+    _write(tmp_path, "cat/0.png", f"runs/{made}", f"runs/{Path(made).parent}/logs/0.log")
+    assert list_tree(tmp_path).files == ("cat/0.png",)
+    (tmp_path / "runs" / made).rename(tmp_path / "0.png")
+    assert len(list_tree(tmp_path).files) == 3, "a class of that name is data"
