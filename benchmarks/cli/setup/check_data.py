@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.cli.common_options import collect_data_options
 from benchmarks.cli.output import write_json, write_stdout
 from engine.pictures.sheet_files import SHEET_FOLDER, SHEET_MARK, is_contact_sheet
+from engine.summary.class_names import shorten_class_names
 from engine.summary.data_summary import DataSummary, SplitSummary
 from engine.summary.image_headers import ImageFacts
 from engine.task import DataReport
@@ -115,13 +116,17 @@ def _write_sheet(summary: DataSummary, path: Path, heading: str) -> None:
 def _format_report(options: Namespace, report: DataReport, summary: DataSummary | None) -> list[str]:
     lines = []
     for split, count in report.splits.items():
-        lines.append(f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}")
+        histogram = _format_histogram(report.class_counts.get(split, {}))
+        lines.append(f"{split}: {count:,} {'item' if count == 1 else 'items'}{histogram}")
         if summary is not None and split in summary.splits:
             lines += _format_split(summary.splits[split], summary.label_unit)
     # what a run may train on besides, and its report does not count
     for split, facts in summary.splits.items() if summary is not None else ():
         if split not in report.splits:
-            lines += [f"{split}: {facts.num_items:,} items", *_format_split(facts, "")]
+            lines += [
+                f"{split}: {facts.num_items:,} {'item' if facts.num_items == 1 else 'items'}",
+                *_format_split(facts, ""),
+            ]
     lines += [f"note: {note}" for note in report.notes]
     if summary is not None:
         # the check says in the same words what is in two splits
@@ -189,10 +194,11 @@ def _sort_labels(labels: Mapping[str, float]) -> list[tuple[str, float]]:
 
 def _format_shares(labels: Mapping[str, float]) -> str:
     """Describe the share of each class among the pixels."""
-    shares = {name.split(",")[0]: f"{value:.1f} %" for name, value in _sort_labels(labels) if value > 0}
+    names = shorten_class_names(labels)
+    shares = {names[name]: f"{value:.1f} %" for name, value in _sort_labels(labels) if value > 0}
     absent = len(labels) - len(shares)
     text = _format_extremes(shares) if len(shares) > _MAX_LISTED_CLASSES else _join_entries(shares)
-    return f"{text}; {absent} classes without" if absent else text
+    return f"{text}; {absent} {'class' if absent == 1 else 'classes'} without" if absent else text
 
 
 def _format_extremes(entries: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.cli.main import main
+from benchmarks.cli.setup.check_data import _format_shares
 from tests.classification.data.make import write_class_folders
 
 
@@ -94,3 +95,9 @@ def test_a_sheet_replaces_sheets_only(photos: Path, capsys: pytest.CaptureFixtur
         assert main([*words, sheet]) == 2
         assert reason in capsys.readouterr().err
     assert Path("photo.png").read_bytes() == b"my only copy" and not (photos / "train" / "cat" / "new.png").exists()
+
+
+def test_classes_whose_first_words_are_one_stay_apart() -> None:
+    assert _format_shares({"car, red": 40.0, "car, blue": 35.0, "sky, above": 25.0, "sea": 0.0}) == (
+        "car, red 40.0 %, car, blue 35.0 %, sky 25.0 %; 1 class without"
+    )
