@@ -117,7 +117,9 @@ def find_option_file(root: Path, text: str) -> Path:
     inside, outside = root / text, Path(text)
     found = [path for path in (inside, outside) if path.is_file()]
     if not found:
-        raise DataError(f"there is no file {inside}, and no {text} in the working folder; check the path")
+        # a record is verified in other places than it was made in, where its path cannot be changed
+        elsewhere = "" if outside.is_absolute() else f", and no {text} in the working folder"
+        raise DataError(f"there is no file {inside}{elsewhere}; check the path, or put the file there")
     if len(found) == 2 and not inside.samefile(outside) and inside.read_bytes() != outside.read_bytes():
         raise UserError(f"{inside} and {outside.absolute()} differ; name the one that you mean by its absolute path")
     return found[0]
