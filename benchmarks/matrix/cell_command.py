@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backbones.card import format_normalization
 from benchmarks.resolve_cell import CellRequest
+from engine.data.data_options import name_option
 from engine.task import Task
 
 
@@ -48,7 +49,9 @@ def make_cell_command(request: CellRequest) -> list[str]:
     if request.overrides:
         words += ["--set", *request.overrides]
     for name, value in request.data_options.as_dict().items():
-        words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+        texts = map(str, value if isinstance(value, list) else [value])
+        # a path that begins with a dash would be taken for an option
+        words += [name_option(name), *(f"./{each}" if each[0] == "-" and name == "exclude" else each for each in texts)]
     switches = {
         "--allow-partial": request.allow_partial,
         "--subset": request.allow_subset,

@@ -7,6 +7,7 @@ fingerprint of the data; the options themselves stand in the record and are part
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,8 +24,8 @@ from results.records.strict_model import format_validation_errors
 def _require_inner_path(text: str) -> str:
     parts = text.replace("\\", "/").strip("/").split("/")
     if text.startswith("/") or ".." in parts or parts == [""]:
-        raise ValueError(f"{text!r} is not a path below the data folder")
-    return "/".join(part for part in parts if part != ".")
+        raise ValueError(f"{text!r} is not a path below the data folder; write it as seen from there")
+    return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _sort_values(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -116,7 +117,9 @@ def find_option_file(root: Path, text: str) -> Path:
     inside, outside = root / text, Path(text)
     found = [path for path in (inside, outside) if path.is_file()]
     if not found:
-        raise DataError(f"there is no file {inside}, and no {text} in the working folder; check the path")
+        # a record is verified in other places than it was made in, where its path cannot be changed
+        elsewhere = "" if outside.is_absolute() else f", and no {text} in the working folder"
+        raise DataError(f"there is no file {inside}{elsewhere}; check the path, or put the file there")
     if len(found) == 2 and not inside.samefile(outside) and inside.read_bytes() != outside.read_bytes():
         raise UserError(f"{inside} and {outside.absolute()} differ; name the one that you mean by its absolute path")
     return found[0]
@@ -138,3 +141,23 @@ def require_task_options(task: Task, options: DataOptions) -> None:
 def name_option(name: str) -> str:
     """Return how an option is written on the command line."""
     return f"--{name.replace('_', '-')}"
+
+
+def format_exclusion(*patterns: str) -> str:
+    """Return the option that leaves files out, as it can be pasted into a shell.
+
+    >>> format_exclusion("a/0.png", "photo [1].png", "-.png")
+    "--exclude a/0.png 'photo [1].png' ./-.png"
+    """
+    # what begins with a dash would be taken for an option
+    return " ".join(["--exclude", *(shlex.quote(f"./{each}" if each[:1] == "-" else each) for each in patterns)])
+
+
+def describe_unmatched(pattern: str, root: Path) -> str:
+    """Say that ``--exclude`` matches nothing, and what was meant where the data's folder was put before it."""
+    sentence = f"--exclude {pattern} matches no file below {root}"
+    for folder in (root.as_posix(), root.absolute().name):
+        if pattern.startswith(f"{folder}/"):
+            inner = format_exclusion(pattern.removeprefix(f"{folder}/"))
+            return f"{sentence}, in which paths begin; write {inner}"
+    return f"{sentence}; correct it, or leave it out"

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from engine.data.data_options import get_data_options
+from engine.data.data_options import describe_unmatched, format_exclusion, get_data_options
 from engine.data.split_folders import parse_split_name
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
-from foundation.text.user_names import require_text_name
+from foundation.text.user_names import normalize_name, require_text_name
 from results.records.ledger import LEDGER_FOLDER
 
 LITTER_FOLDERS = frozenset(
@@ -36,6 +36,9 @@ LITTER_FILES = frozenset(
 
 OWN_SHEETS = frozenset(f"runs/check/{task}.png" for task in ("imagefolder", "segfolder", "trackfolder"))
 """The contact sheets of ``bench check data``, where it was called in the folder of the data."""
+
+_STORE_FOLDERS = {LEDGER_FOLDER: ".jsonl", "sweeps": ".lock", "analysis": "analysis.json"}
+"""Folders that bench makes in a folder of runs, and what is in each."""
 
 DOCUMENT_STEMS = ("readme", "license", "licence", "copying", "citation", "changelog", "terms", "attribution")
 DOCUMENT_SUFFIXES = (".md", ".rst", ".pdf", ".html", ".htm", ".bib", ".docx")
@@ -94,7 +97,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             continue
         above[place] = outer | {real}
         folders[:] = _skip_second_names(place, sorted(folders))
-        stores |= {f"{_name_folder(place, root)}/"} if LEDGER_FOLDER in folders and _is_run_store(place) else set()
+        stores |= {f"{_name_folder(place, root)}/"} if _is_run_store(place, folders) else set()
         for name in sorted(names):
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
             hits = [pattern for pattern in patterns if _is_excluded(path, pattern)]
@@ -107,7 +110,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
     # what a part of the data does not have, another part may
     unmatched = [pattern for pattern in patterns if pattern not in matched] if not folder else []
     if unmatched:
-        raise DataError(f"--exclude {unmatched[0]} matches no file below {root}; correct it, or leave it out")
+        raise DataError(describe_unmatched(unmatched[0], root))
     files, litter, excluded = (tuple(sorted(group)) for group in groups)
     return TreeFiles(root, files, litter, excluded)
 
@@ -130,7 +133,7 @@ def require_all_used(tree: TreeFiles, used: Iterable[str], hint: str = "") -> No
     named = ", ".join(unused[:MAX_NAMED_FILES])
     more = f" and {len(unused) - MAX_NAMED_FILES:,} more" if len(unused) > MAX_NAMED_FILES else ""
     verb = "belongs" if len(unused) == 1 else "belong"
-    cure = f"leave {'it' if len(unused) == 1 else 'them'} out with --exclude {_suggest_exclusion(unused, taken)}"
+    cure = f"leave {'it' if len(unused) == 1 else 'them'} out with {_suggest_exclusion(unused, taken)}"
     raise DataError(
         f"{format_count(len(unused), 'file')} below {tree.root} {verb} to nothing that is read: {named}{more}; "
         + (f"{hint}, or {cure}" if hint else cure)
@@ -186,30 +189,34 @@ def _name_folder(place: str, root: Path) -> str:
     return PurePosixPath(Path(place).relative_to(root)).as_posix()
 
 
-def _is_run_store(place: str) -> bool:
+def _is_run_store(place: str, folders: Iterable[str]) -> bool:
     """Return whether bench keeps runs in a folder, as in ``runs`` if it is called in the folder of the data.
 
-    Without this, a run could not be resumed there: the pictures and weights of its own folder would be data.
+    Without this, a run could not be resumed there, and the cells of a sweep would find the log of their own sweep: the
+    pictures and weights of its own folder would be data.
     """
-    names = [path.name for path in Path(place, LEDGER_FOLDER).iterdir() if path.name != ".lock"]
-    return bool(names) and all(name.endswith(".jsonl") for name in names)
+    entries = {name: list(Path(place, name).iterdir()) for name in folders if name in _STORE_FOLDERS}
+    ledger = [path.name for path in entries.pop(LEDGER_FOLDER, []) if path.name != ".lock"]
+    is_ledger = bool(ledger) and all(name.endswith(".jsonl") for name in ledger)
+    # a sweep and an analysis are there before the first run is
+    return is_ledger or any(
+        paths and all((path / _STORE_FOLDERS[name]).is_file() for path in paths) for name, paths in entries.items()
+    )
 
 
 def _is_excluded(path: str, pattern: str) -> bool:
     """Return whether a pattern names a file or one of the folders that it lies in."""
-    parts = path.split("/")
-    depth = pattern.count("/") + 1
+    # a Mac writes accents in two characters; what is typed has them in one
+    parts, wanted = normalize_name(path).split("/"), normalize_name(pattern).split("/")
     # matched part by part, so that * does not cross a slash
-    if len(parts) < depth:
+    if len(parts) < len(wanted):
         return False
-    # a name with brackets, "photo [1].jpg", is a pattern that does not match itself
-    return all(
-        part == each or fnmatch.fnmatchcase(part, each) for part, each in zip(parts, pattern.split("/"), strict=False)
-    )
+    # only * and ? are patterns: "photo [1].jpg" is the name of many a download
+    return all(fnmatch.fnmatchcase(part, each.replace("[", "[[]")) for part, each in zip(parts, wanted, strict=False))
 
 
 def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
-    """Return the one pattern that leaves all unused files out and no other, or the first paths if there is none."""
+    """Return the option with a pattern that leaves out all unused files and no other, else with the first paths."""
     first = PurePosixPath(unused[0])
     parents = [parent.as_posix() for parent in first.parents][:-1]
     # the folders from the outermost one on, those of one name at one depth (*/.thumbs), then files of one kind in one
@@ -221,5 +228,5 @@ def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
     for pattern in candidates if len(unused) > 1 else ():
         hits_all = all(_is_excluded(path, pattern) for path in unused)
         if hits_all and not any(_is_excluded(path, pattern) for path in used):
-            return f"'{pattern}'" if "*" in pattern else pattern
-    return " ".join(f"'{path}'" if " " in path else path for path in unused[:MAX_NAMED_FILES])
+            return format_exclusion(pattern)
+    return format_exclusion(*unused[:MAX_NAMED_FILES])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from results.leaderboard.departures import format_setting
 from results.records.flat_settings import flatten_settings
+from results.records.identity import FILE_OPTIONS
 from results.records.record import Record
 
 
@@ -42,7 +44,9 @@ def find_distinguishing_settings(
         # data and protocol version are part of the comparability key as well, so boards may differ in them alone
         data = {"data": record.data.fingerprint[:8], "version": record.protocol_version}
         # the departures always name the fraction of the data, and so does its absence
-        leaves = flatten_settings({**record.config, **data} | {"data_scale": None})
+        leaves = flatten_settings(
+            {**record.config, **data, "data_options": _describe_options(record)} | {"data_scale": None}
+        )
         # --set names the settings of the recipe without a prefix; key[:3] is task, protocol and tier
         alike[key[:3]][key] = {name.removeprefix("recipe."): format_setting(value) for name, value in leaves}
     found = {}
@@ -53,6 +57,17 @@ def find_distinguishing_settings(
             words = [f"{name}={flat[name]}" for name in differing if flat.get(name, "none") != "none"]
             found[key] = ", ".join(word for word in words if word not in departures[key])
     return _tell_titles_apart(found, departures)
+
+
+def _describe_options(record: Record) -> dict[str, str]:
+    """Return the options of the data that are part of the id, each in at most a few words."""
+    texts = {
+        # one excluded file or a hundred: the heading stays a line
+        name: textwrap.shorten(" ".join(map(str, value)) if isinstance(value, list) else str(value), 60)
+        for name, value in record.data.options.items()
+    }
+    # the content of a table of labels or colours is in the fingerprint, and its name says nothing
+    return {name: text for name, text in texts.items() if name not in FILE_OPTIONS}
 
 
 def _tell_titles_apart(

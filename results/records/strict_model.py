@@ -42,9 +42,10 @@ def format_validation_errors(error: ValidationError) -> str:
     faults = []
     for fault in error.errors():
         place = ".".join(str(part) for part in fault["loc"])
-        what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"]
+        what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
         # quote short values only: a nested or long input would flood the message
-        is_value = fault["type"] not in ("extra_forbidden", "json_invalid")  # else the input is the whole text
+        # else the input is the whole text, or a sentence of our own names it
+        is_value = fault["type"] not in ("extra_forbidden", "json_invalid", "value_error")
         if is_value and isinstance(fault.get("input"), str | int | float | None):
             text = repr(fault["input"])
             what += f", not {text if len(text) <= _MAX_QUOTED else f'{text[:_MAX_QUOTED]} ...'}"

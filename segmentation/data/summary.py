@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.data.file_hashes import FileHashes
+from engine.summary.class_names import shorten_class_names
 from engine.summary.data_summary import (
     DataSummary,
     SamplePicture,
@@ -183,6 +184,7 @@ def _draw_samples(
     samples: Sequence[tuple[str, ImageLabelPair]], dataset: SegmentationDataset, class_names: Sequence[str]
 ) -> SampleSheet:
     colors, counts, has_ignored, pictures = make_palette(), np.zeros(256, np.int64), False, []
+    short = shorten_class_names(class_names)
     for split, pair in samples:
         image, labels = read_image_pair(pair, dataset.label_space)
         here = np.bincount(labels.ravel(), minlength=256)
@@ -190,13 +192,13 @@ def _draw_samples(
         ignored = int(here[IGNORE_INDEX])
         has_ignored = has_ignored or ignored > 0
         seen = np.flatnonzero(here[:IGNORE_INDEX])
-        classes = class_names[seen[0]].split(",")[0] + " alone" if len(seen) == 1 else f"{len(seen)} classes"
+        classes = short[class_names[seen[0]]] + " alone" if len(seen) == 1 else f"{len(seen)} classes"
         share = f", {100 * ignored / labels.size:.1f} % not scored" if ignored else ""
         caption = (f"{split}: {classes}{share}", f"{pair.name}, {image.shape[1]} x {image.shape[0]} px")
         pictures.append(SamplePicture(_draw_pair(image[:, :, ::-1], labels, colors), caption))
     # the most frequent classes first, as a legend of 150 would fill the sheet
     order = [int(index) for index in np.argsort(-counts[:IGNORE_INDEX], kind="stable") if counts[index]]
-    legend = [(get_color(colors, index), class_names[index].split(",")[0]) for index in order[:_MAX_LEGEND]]
+    legend = [(get_color(colors, index), short[class_names[index]]) for index in order[:_MAX_LEGEND]]
     if len(order) > _MAX_LEGEND:
         legend.append(((255, 255, 255), f"and {len(order) - _MAX_LEGEND} further classes"))
     if has_ignored:

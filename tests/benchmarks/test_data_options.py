@@ -23,6 +23,13 @@ def test_command_of_a_cell_repeats_the_options() -> None:
     assert words[-7:] == ["--nested-classes", "leaf", "--exclude", "b.txt", "raw", "--ignore", "11"]
 
 
+def test_command_of_a_cell_holds_a_name_that_begins_with_a_dash() -> None:
+    options = make_data_options({"exclude": ["-a.png"]})
+    words = make_cell_command(CellRequest("imagefolder", "vit_nano", data_options=options))
+    assert words[-2:] == ["--exclude", "./-a.png"]
+    assert make_data_options({"exclude": words[-1:]}) == options
+
+
 def test_id_of_a_record_is_computed_with_its_options(tmp_path: Path) -> None:
     text = (Path(__file__).parents[2] / "results/reference_runs").rglob("record.json")
     record = parse_record(next(iter(text)).read_text(), "record")

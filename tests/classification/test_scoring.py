@@ -195,6 +195,8 @@ def test_a_nested_class_is_found_by_its_folders(tmp_path: Path) -> None:
     assert score_nested("file,class\na/x/0.png,a/x\nb/x/0.png,b/x\n")["metrics"]["top1"] == 100  # type: ignore[index]
     with pytest.raises(DataError, match="which is no test image"):
         score_nested("file,class\n/y/train/a/x/0.png,a/x\n/y/train/b/x/0.png,b/x\n")
+
+
 def test_results_of_a_run_on_class_folders_are_scored_on_the_fifth_that_it_was_tested_on(tmp_path: Path) -> None:
     root = make.write_class_folders(tmp_path / "data", ["a", "b", "c"], each=5)
     split = IMAGE_TASKS["imagefolder"].load_test_split(root, whole_folder=False).splits["test"]

@@ -184,7 +184,7 @@ CASES = [
         TASK,
         write_kaggle(),
         options={**LABELS, "nested_classes": "top"},
-        refused=("--nested-classes top is for class folders, and the labels are in", "labels.csv", "leave it out"),
+        refused=("labels.csv says the class of each image", "--nested-classes", "leave it out"),
     ),
     WildFolder(
         "labels of five thousand digits",

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from benchmarks.cli.common_options import collect_data_options
 from benchmarks.cli.output import write_json, write_stdout
+from engine.pictures.sheet_files import SHEET_FOLDER, SHEET_MARK, is_contact_sheet
+from engine.summary.class_names import shorten_class_names
 from engine.summary.data_summary import DataSummary, SplitSummary
 from engine.summary.image_headers import ImageFacts
 from engine.task import DataReport
@@ -17,9 +19,6 @@ from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 from foundation.files import write_atomic
 from foundation.run_scope import open_run_scope
-
-SHEET_FOLDER = Path("runs", "check")
-"""Where sheets are drawn, in the folder that also holds what runs draw."""
 
 _MAX_LISTED_CLASSES = 12
 """Maximum number of classes that are listed one by one."""
@@ -44,6 +43,8 @@ def check_data(options: Namespace) -> int:
     root, task = resolve_data_root(options.data_root), TASKS.get(options.name)
     data_options = collect_data_options(options)
     require_task_options(task, data_options)
+    if options.sheet is not None:
+        _require_free_place(options.sheet, root if "exclude" in task.data_options else None)
     # unusable data raise DataError, which main turns into one sentence and exit code 2
     with open_run_scope(hashes_all=options.hash_all, data_options=data_options):
         report = task.check_data(root, "all" if options.all else "sample")
@@ -71,16 +72,37 @@ def _count_items(report: DataReport) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in report.splits.items())
 
 
+def _require_free_place(sheet: Path, own_folder: Path | None) -> None:
+    """Require that a sheet replaces no file of the user's and becomes no image of the data.
+
+    Args:
+        sheet: the file that the user names.
+        own_folder: the data, if they are a folder of the user's own.
+
+    Raises:
+        UserError: it would.
+    """
+    if sheet.suffix.lower() != ".png":
+        raise UserError(f"the contact sheet is a PNG image, and {sheet} does not end in .png; name another --sheet")
+    if sheet.is_file() and not is_contact_sheet(sheet):
+        raise UserError(f"{sheet} is there and is no contact sheet, so it is not replaced; name another --sheet")
+    if own_folder is not None and sheet.resolve().is_relative_to(own_folder.resolve()):
+        raise UserError(f"{sheet} lies in the data, where it would be taken for one of them; name another --sheet")
+
+
 def _write_sheet(summary: DataSummary, path: Path, heading: str) -> None:
     """Draw the samples and write them as PNG.
 
     Raises:
         UserError: the file cannot be written.
     """
+    from PIL.PngImagePlugin import PngInfo
+
     from engine.pictures.contact_sheet import draw_contact_sheet
 
-    stream = io.BytesIO()
-    draw_contact_sheet(summary.draw_samples(), heading).save(stream, "PNG")
+    stream, mark = io.BytesIO(), PngInfo()
+    mark.add_text("Software", SHEET_MARK)
+    draw_contact_sheet(summary.draw_samples(), heading).save(stream, "PNG", pnginfo=mark)
     try:
         if path.parent == SHEET_FOLDER:
             SHEET_FOLDER.mkdir(parents=True, exist_ok=True)
@@ -94,13 +116,17 @@ def _write_sheet(summary: DataSummary, path: Path, heading: str) -> None:
 def _format_report(options: Namespace, report: DataReport, summary: DataSummary | None) -> list[str]:
     lines = []
     for split, count in report.splits.items():
-        lines.append(f"{split}: {count:,} items{_format_histogram(report.class_counts.get(split, {}))}")
+        histogram = _format_histogram(report.class_counts.get(split, {}))
+        lines.append(f"{split}: {count:,} {'item' if count == 1 else 'items'}{histogram}")
         if summary is not None and split in summary.splits:
             lines += _format_split(summary.splits[split], summary.label_unit)
     # what a run may train on besides, and its report does not count
     for split, facts in summary.splits.items() if summary is not None else ():
         if split not in report.splits:
-            lines += [f"{split}: {facts.num_items:,} items", *_format_split(facts, "")]
+            lines += [
+                f"{split}: {facts.num_items:,} {'item' if facts.num_items == 1 else 'items'}",
+                *_format_split(facts, ""),
+            ]
     lines += [f"note: {note}" for note in report.notes]
     if summary is not None:
         # the check says in the same words what is in two splits
@@ -168,10 +194,11 @@ def _sort_labels(labels: Mapping[str, float]) -> list[tuple[str, float]]:
 
 def _format_shares(labels: Mapping[str, float]) -> str:
     """Describe the share of each class among the pixels."""
-    shares = {name.split(",")[0]: f"{value:.1f} %" for name, value in _sort_labels(labels) if value > 0}
+    names = shorten_class_names(labels)
+    shares = {names[name]: f"{value:.1f} %" for name, value in _sort_labels(labels) if value > 0}
     absent = len(labels) - len(shares)
     text = _format_extremes(shares) if len(shares) > _MAX_LISTED_CLASSES else _join_entries(shares)
-    return f"{text}; {absent} classes without" if absent else text
+    return f"{text}; {absent} {'class' if absent == 1 else 'classes'} without" if absent else text
 
 
 def _format_extremes(entries: Mapping[str, str]) -> str:

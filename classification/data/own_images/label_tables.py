@@ -144,6 +144,8 @@ def _refuse_idle_options(file: Path, has_column: bool, has_splits: bool) -> None
             f"{file} has no column split, and its images do not lie in folders of a train and a test split, as "
             "--layout splits says; leave it out, or add the column"
         )
+
+
 def _require_agreeing_folders(tables: Sequence[PlacedTable], paths: Sequence[str], names: Sequence[str]) -> None:
     """Require that class folders, if the images lie in such, say what a table says that nobody named.
 

@@ -21,7 +21,7 @@ from classification.data.own_images.table_content import TABLE_SUFFIXES
 from classification.data.own_images.user_images import WHOLE, LabeledImages, UserImages, cut_splits
 from engine.data.data_options import get_data_options
 from engine.data.tree_files import require_all_used
-from foundation.errors import DataError, UserError
+from foundation.errors import DataError
 from foundation.text.user_names import normalize_name
 
 _CUT_NOTE = "no test split found: it is a fixed fifth of each class, chosen by content"
@@ -101,7 +101,6 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
     """Read all images of a user's folder, and account for every other file in it."""
     tables = find_tables(tree)
     if tables:
-        _refuse_idle_options(tables[0].file)
         class_list = find_class_list(tree)
         found = read_table_images(tree, tables, tree.root / class_list if class_list else None)
         used = [placed.path for placed in tables]
@@ -117,18 +116,6 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
     paths = [path for images in found.splits.values() for path in images.paths]
     require_all_used(tree.files, [*paths, *used, *([class_list] if class_list else [])], hint)
     return found
-
-
-def _refuse_idle_options(table: Path) -> None:
-    """Refuse options of class folders beside a table, which says all of that itself.
-
-    Raises:
-        UserError: there is one.
-    """
-    options = get_data_options()
-    if options.nested_classes is not None or options.layout == "splits":
-        idle = "--layout splits" if options.nested_classes is None else f"--nested-classes {options.nested_classes}"
-        raise UserError(f"{idle} is for class folders, and the labels are in {table}; leave it out")
 
 
 def _read_folder_images(tree: ImageTree, base: str, splits: Mapping[str, str], class_list: Path | None) -> UserImages:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.cli.main import main
+from benchmarks.cli.setup.check_data import _format_shares
 from tests.classification.data.make import write_class_folders
 
 
@@ -69,3 +70,34 @@ def test_a_sheet_that_cannot_be_written_is_one_sentence(photos: Path, capsys: py
     said = capsys.readouterr()
     assert "train: 8 items" in said.out, "the summary is printed all the same"
     assert said.err.startswith("bench: the contact sheet no/where.png cannot be written (No such file or directory)")
+
+
+def test_sheets_in_the_folder_of_the_data_are_no_data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder that a newcomer stands in is that of his images."""
+    monkeypatch.chdir(photos)
+    words = ["check", "data", "imagefolder", "--data-root", "."]
+    assert main(words) == 0 and Path("runs/check/imagefolder.png").is_file()
+    assert main(words) == 0, "the sheet of the first check is not taken for a class"
+    # a picture of the user's at this place is data
+    Path("runs/check/mine.png").write_bytes(Path("train/cat/train0.jpg").read_bytes())
+    assert main(words) == 2
+
+
+def test_a_sheet_replaces_sheets_only(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["check", "data", "imagefolder", "--data-root", str(photos), "--sheet"]
+    assert main([*words, "a.png"]) == 0 and main([*words, "a.png"]) == 0
+    Path("photo.png").write_bytes(b"my only copy")
+    for sheet, reason in (
+        ("photo.png", "is there and is no contact sheet"),
+        (str(photos / "classes.txt"), "does not end in .png"),
+        (str(photos / "train" / "cat" / "new.png"), "lies in the data"),
+    ):
+        assert main([*words, sheet]) == 2
+        assert reason in capsys.readouterr().err
+    assert Path("photo.png").read_bytes() == b"my only copy" and not (photos / "train" / "cat" / "new.png").exists()
+
+
+def test_classes_whose_first_words_are_one_stay_apart() -> None:
+    assert _format_shares({"car, red": 40.0, "car, blue": 35.0, "sky, above": 25.0, "sea": 0.0}) == (
+        "car, red 40.0 %, car, blue 35.0 %, sky 25.0 %; 1 class without"
+    )

@@ -61,3 +61,10 @@ def test_file_of_an_option_is_found_below_the_data_or_as_given(tmp_path: Path, m
     (data / "labels.csv").write_text("b")
     with pytest.raises(UserError, match="differ; name the one that you mean"):
         find_option_file(data, "labels.csv")
+
+
+@pytest.mark.parametrize("text", ["far/labels.csv", "/no/where/labels.csv"])
+def test_option_file_that_is_missing_is_named_once(tmp_path: Path, text: str) -> None:
+    with pytest.raises(DataError, match=r"check the path, or put the file there$") as refusal:
+        find_option_file(tmp_path, text)
+    assert str(refusal.value).count("/no/where/labels.csv") == text.startswith("/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,22 @@ def test_exclude_that_matches_nothing_is_refused(tmp_path: Path) -> None:
         list_tree(tmp_path)
 
 
+def test_exclude_that_begins_with_the_data_folder_is_told_how(tmp_path: Path) -> None:
+    """A shell completes paths from the working folder."""
+    _write(tmp_path / "photos", "raw/0.png")
+    with (
+        open_run_scope(data_options=make_data_options({"exclude": ["photos/raw"]})),
+        pytest.raises(DataError, match=r"below .*photos, in which paths begin; write --exclude raw$"),
+    ):
+        list_tree(tmp_path / "photos")
+
+
+def test_exclude_finds_accents_in_either_form(tmp_path: Path) -> None:
+    _write(tmp_path, "cafe\u0301/0.png", "b/0.png")
+    with open_run_scope(data_options=make_data_options({"exclude": ["caf\u00e9"]})):
+        assert list_tree(tmp_path).files == ("b/0.png",)
+
+
 @pytest.mark.parametrize("path", ["/tmp/x", "../x", "a/../../x", ""])
 def test_exclude_stays_below_the_folder(path: str) -> None:
     with pytest.raises(ConfigError, match="not a path below the data folder"):
@@ -63,6 +80,8 @@ def test_exclude_stays_below_the_folder(path: str) -> None:
         # in each split, so that the refusal is not the first of several
         (("a/x/.c/0.png", "b/x/.c/0.png", "b/y/.c/0.png", "a/x/0.png"), ("a/x/0.png",), "--exclude '*/*/.c'"),
         (("a b.txt", "a/0.png"), ("a/0.png",), "--exclude 'a b.txt'"),
+        (("photo [1].png", "a/0.png"), ("a/0.png",), "--exclude 'photo [1].png'"),
+        (("-.txt", "a/0.png"), ("a/0.png",), "--exclude ./-.txt"),
     ],
 )
 def test_refusal_names_files_and_one_pattern(
@@ -72,6 +91,10 @@ def test_refusal_names_files_and_one_pattern(
     with pytest.raises(DataError) as refusal:
         require_all_used(list_tree(tmp_path), used)
     assert str(refusal.value).endswith(pattern)
+    # the cure holds as it is pasted
+    patterns = shlex.split(pattern.removeprefix("--exclude "))
+    with open_run_scope(data_options=make_data_options({"exclude": patterns})):
+        require_all_used(list_tree(tmp_path), used)
 
 
 def test_loop_of_links_ends_and_links_are_followed(tmp_path: Path) -> None:
@@ -133,3 +156,12 @@ def test_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cat/1.png")
     with pytest.raises(DataError, match=r"1\.png is neither a file nor a folder"):
         list_tree(tmp_path)
+
+
+@pytest.mark.parametrize("made", ["sweeps/b21dd5a8b238271a/.lock", "analysis/cka-vit/analysis.json"])
+def test_sweeps_and_analyses_beside_the_data_are_not_data(tmp_path: Path, made: str) -> None:
+    """The cells of a sweep that is started in the folder of the data do not find its log."""
+    _write(tmp_path, "cat/0.png", f"runs/{made}", f"runs/{Path(made).parent}/logs/0.log")
+    assert list_tree(tmp_path).files == ("cat/0.png",)
+    (tmp_path / "runs" / made).rename(tmp_path / "0.png")
+    assert len(list_tree(tmp_path).files) == 3, "a class of that name is data"

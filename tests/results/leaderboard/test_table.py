@@ -151,6 +151,17 @@ def test_the_heading_says_where_boards_of_one_protocol_differ() -> None:
     assert table(cells[0]).boards[0].settings == "", "alone it has nothing to differ from"
 
 
+def test_the_heading_says_which_options_of_the_data_differ() -> None:
+    plain = make_backbone_record("a", 90.0, "1")
+    records = [plain]
+    for run, options in (("2", {"exclude": ["raw", "x.png"], "labels": "a.csv"}), ("3", {"layout": "splits"})):
+        data = plain.data.model_copy(update={"options": options})
+        record = make_backbone_record("a", 90.0, run, comparability=run)
+        records.append(record.model_copy(update={"data": data}))
+    headings = sorted(board.settings for board in table(*records).boards)
+    assert headings == ["", "data_options.exclude=raw x.png", "data_options.layout=splits"]
+
+
 def test_rows_that_the_items_do_not_tell_apart_share_a_rank(tmp_path: Path) -> None:
     for number, (name, wrong) in enumerate((("a", 100), ("b", 101), ("c", 160))):
         for seed in (0, 1):
