@@ -132,7 +132,7 @@ def test_kill_9_and_resume_give_the_same_losses_and_boxes(
     assert states["AUC"] == states["AUC evaluated again"] == states["tracked boxes"] == "holds"
     (run / "record.json").write_text((run / "record.json").read_text().replace('"tracking"', '"classification"'))
     with pytest.raises(UserError, match="is not a finished run of a tracking task"):
-        evaluate_run(run, ensure_mini_lasot(), tmp_path / "mine")
+        evaluate_run(run, ensure_mini_lasot() / "turn" / "turn-4", tmp_path / "mine")
 
 
 @pytest.fixture
