@@ -160,8 +160,8 @@ def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, Sp
         ):
             raise DataError(
                 f"{tree.get_path(base)} has {other} and {name}, which look like the {found.split} split of two "
-                f"classes; move them to {found.split}/{parsed[other].rest} and {found.split}/{found.rest}, or add "
-                "--layout classes if each folder is a class"
+                f"classes; move them to {found.split}/{parsed[other].rest} and {found.split}/{found.rest}, "
+                "or add --layout classes if each folder is a class"
             )
         if other is not None:
             raise DataError(
