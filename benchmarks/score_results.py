@@ -44,6 +44,9 @@ SCORERS = {
 }
 """A set's name and its scorer "module:function", which takes a ``ScoreRequest`` and returns a ``ScoreReport``."""
 
+TRACKED_ONLY = ("trackfolder", "mini_lasot")
+"""Tasks whose sequences are scored where they are tracked, and not from files."""
+
 
 class ScoreReport(Protocol):
     """What a scorer returns: plain data for JSON, and the same as text."""
@@ -65,6 +68,11 @@ def score_results(request: ScoreRequest) -> ScoreReport:
         UserError: options, ground truth or results that cannot be used; nothing is written.
         IncompleteError: results are missing, and the request does not allow a partial number.
     """
+    if request.test_set in TRACKED_ONLY:
+        raise UnknownNameError(
+            f"bench score reads no result files of {request.test_set}; track and score its sequences with bench "
+            f"evaluate {request.test_set} --run RUN"
+        )
     if request.test_set not in SCORERS:
         raise UnknownNameError(f"unknown set {request.test_set!r}{did_you_mean(request.test_set, SCORERS)}")
     module, _, function = SCORERS[request.test_set].partition(":")

@@ -78,14 +78,27 @@ def score_classification_set(request: ScoreRequest) -> ClassificationScoreReport
         raise UserError(f"bench score {request.test_set} has no {idle[0]}")
     if len(request.results) != 1:
         raise UserError(f"bench score {request.test_set} takes one file of predictions, not {len(request.results)}")
-    split = _read_test_split(request.test_set, resolve_data_root(request.data_root))
-    report = _score_file(split, request.results[0], request.partial)
+    path, root = request.results[0], resolve_data_root(request.data_root)
+    header, lines = _read_rows(path)
+    split = _read_test_split(request.test_set, root)
+    # a run on class folders without splits is tested on a fixed fifth, and its results name no other image
+    if request.test_set == "imagefolder" and len(lines) < len(split.labels):
+        part = _read_test_split(request.test_set, root, whole_folder=False)
+        split = part if _fits_exactly(part, lines) else split
+    report = _score_file(split, path, header, lines, request.partial)
     if request.out_file is not None:
         write_atomic(request.out_file, json.dumps(report.data, indent=2, allow_nan=False) + "\n")
     return report
 
 
-def _read_test_split(task: str, root: Path) -> _TestSplit:
+def _read_test_split(task: str, root: Path, whole_folder: bool = True) -> _TestSplit:
+    """Read the test images of a task.
+
+    Args:
+        task: name of the task.
+        root: the data root.
+        whole_folder: of a user's images without splits, take every one; ``False`` takes the fixed fifth.
+    """
     if task not in IMAGE_TASKS:
         from classification.as_is.open_evaluation import hash_test_digits
         from classification.digits_task import DIGITS
@@ -97,7 +110,7 @@ def _read_test_split(task: str, root: Path) -> _TestSplit:
         names = list(map(str, range(10)))
         return _TestSplit(task, DIGITS.metrics, files, labels, names, frozenset(), hash_test_digits(digits), ())
     found = IMAGE_TASKS[task]
-    data = found.load_test_split(root)
+    data = found.load_test_split(root, whole_folder)
     split = data.splits["test"]
     synsets = set(list_imagenet_synsets())
     # a classifier of all of ImageNet may name any of its classes for the images of a few
@@ -114,8 +127,16 @@ def _read_test_split(task: str, root: Path) -> _TestSplit:
     )
 
 
-def _score_file(split: _TestSplit, path: Path, partial: bool) -> ClassificationScoreReport:
-    header, lines = _read_rows(path)
+def _fits_exactly(split: _TestSplit, lines: Sequence[Mapping[str, str]]) -> bool:
+    """Return whether a file has a line for each image of a split and names no other one."""
+    items = _ItemFinder(split)
+    found = {items.find(line) for line in lines}
+    return len(lines) == len(found) == len(split.labels) and None not in found
+
+
+def _score_file(
+    split: _TestSplit, path: Path, header: Sequence[str], lines: Sequence[Mapping[str, str]], partial: bool
+) -> ClassificationScoreReport:
     rows = _match_rows(split, path, header, lines)
     expected = len(split.labels)
     if len(rows) < expected and not partial:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from engine.data.image_formats import is_image_name
 from engine.data.tree_files import is_litter
@@ -204,6 +205,8 @@ def _read_prediction(
     path: Path, pair: ImageLabelPair, truth: NDArray[np.uint8], label_space: LabelSpace
 ) -> NDArray[np.int64]:
     """Class numbers 0..classes-1 of a prediction; any number where truth does not count is passed as class 0."""
+    if label_space.colors:
+        _require_numbers(path)
     numbers, shape = read_raw_labels(path), truth.shape
     if numbers.shape != shape:
         raise DataError(
@@ -221,6 +224,20 @@ def _read_prediction(
             hint = "; if 255 is the second class, write it as 1"
         raise DataError(f"{path} has label {int(wrong[0])}; predictions are {label_space.first_label} to {last}{hint}")
     return np.where(counts, numbers - label_space.first_label, 0)
+
+
+def _require_numbers(path: Path) -> None:
+    """Refuse a prediction that is colored like the label files of its data."""
+    try:
+        with Image.open(path) as picture:
+            mode = picture.mode
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return  # reading it says better what is wrong with it
+    if mode in ("RGB", "RGBA"):
+        raise DataError(
+            f"{path} is a color image; predictions are class numbers from 0, in the order of the table of colours, "
+            "whatever the label files hold, so write the argmax as an 8-bit gray PNG"
+        )
 
 
 def _format_lines(data: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.task import ControlKind, DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
+from foundation.plural import format_count
 from results.statistics.metric_statistics import MetricStatistic
 from tracking.configs import TRACKING_PROTOCOLS
 
@@ -104,7 +105,7 @@ class TrackingTask(Task):
         Args:
             videos: the test sequences.
         """
-        return (f"{sum(len(video.frames) for video in videos)} frames",)
+        return (format_count(sum(len(video.frames) for video in videos), "frame"),)
 
     def list_deviations(self, videos: list[Video]) -> tuple[str, ...]:
         """Return how the sequences differ from the official test set, one sentence each; empty if they do not.

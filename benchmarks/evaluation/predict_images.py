@@ -69,8 +69,13 @@ def list_images(places: Sequence[Path]) -> list[Path]:
         images = [path for path in inside if is_image_name(path.name)]
         if not images:
             raise UserError(f"{place} holds no images (.jpg, .png and others); name images, or a folder with images")
+        # a link to nothing is said to be missing when it is read
+        pipe = next((path for path in images if path.exists() and not path.is_file()), None)
+        if pipe is not None:
+            raise UserError(f"{pipe} is neither a file nor a folder (a pipe, socket or device); remove it")
         found += images
-    return found
+    # a file beside its folder has one answer: bench score refuses two
+    return list(dict.fromkeys(found))
 
 
 def _find_domain(source: ModelSource) -> str:

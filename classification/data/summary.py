@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -73,7 +74,7 @@ def summarize_images(splits: Mapping[str, ImageSplit], class_names: Sequence[str
         "image",
         "images",
         summaries,
-        (*_find_split_words(class_names), *findings, *describe_misnamed(summaries)),
+        (*_find_split_words(class_names), *_find_alike_names(class_names), *findings, *describe_misnamed(summaries)),
         tuple(splits[each.split].images.get_relative_name(splits[each.split].indices[each.place]) for each in samples),
         lambda: _draw_samples(samples, splits, class_names),
     )
@@ -111,6 +112,20 @@ def _find_split_words(class_names: Sequence[str]) -> list[str]:
         f"{len(odd)} of {len(class_names)} classes are called like splits ({', '.join(odd[:4])}): a score would be for "
         "guessing the split; are these folders the splits?"
     ]
+
+
+def _find_alike_names(class_names: Sequence[str]) -> list[str]:
+    """Return a sentence if two classes are probably one in two spellings, as "Cat" and "cat", or "01" and "1"."""
+    # single letters stay apart: handwriting has a class for A and one for a
+    by_key: dict[str, list[str]] = {}
+    for name in class_names:
+        key = re.sub(r"[\s_-]+", "", name.casefold()).lstrip("+0") if len(name) > 1 else name
+        by_key.setdefault(key, []).append(name)
+    alike = [names for names in by_key.values() if len(names) > 1]
+    if not alike:
+        return []
+    more = f" ({len(alike) - 1} more such)" if len(alike) > 1 else ""
+    return [f"the classes {' and '.join(map(repr, alike[0]))} are written nearly alike{more}: are they one class?"]
 
 
 def _find_telling_headers(split: str, headers: Sequence[tuple[str, ImageHeader]]) -> list[str]:

@@ -18,7 +18,6 @@ from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
 from deployment.image_models import ImageExport, export_image_model
 from deployment.images.image_sets import ExportImages
 from deployment.runtimes import require_runtime
-from engine.data.item_limits import mark_limit, read_limit
 from engine.evaluation.model_source import ModelSource, Precision
 from foundation.errors import DataError, UserError
 
@@ -103,8 +102,8 @@ def _load_run_images(classifier: FinishedClassifier, data_root: Path) -> tuple[t
         raise UserError("--data-root is the folder of a run's data; leave it out for a model that bench did not train")
     record, task = run.record, IMAGE_TASKS[run.record.task]
     data = task.load_data(data_root)
-    limit = read_limit(record.config.get("recipe"))
-    if record.data.fingerprint != (mark_limit(data.fingerprint, limit) if limit else data.fingerprint):
+    # a record has the fingerprint of the complete data, also where its tier takes a part of the items
+    if record.data.fingerprint != data.fingerprint:
         raise DataError(
             f"the data of {task.name} in {data_root} are not those that the run was trained on (their fingerprints "
             "differ); name the folder of its data, or leave --data-root out to calibrate on photographs"

@@ -37,10 +37,14 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 OPENCV_DOMAINS = ("segmentation", "tracking")
 """Domains whose images ``decode_bgr`` reads, as mmcv and the toolkits of trackers do; ``open_rgb`` reads all others."""
 
+MAX_ASPECT = 1000
+"""Length of the longer side as a multiple of the shorter one. A strip of 60,000 x 1 pixels is small, and takes
+gigabytes when its shorter side is resized to that of a network's input."""
+
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _OPENCV_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB")
 """Formats that OpenCV decodes. It multiplies the colors of a TIFF by its transparency, and knows no HEIF or JPEG XL."""
-_SUBFILE_TAG = 254
+_SUBFILE_TAG, _PHOTOMETRIC_TAG = 254, 262
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _SCAN_MARKER = 0xDA  # SOS: the compressed pixels follow
 _MIN_ZERO_TAIL = 64
@@ -66,7 +70,7 @@ def open_rgb(path: Path, takes_first_picture: bool = False) -> Image.Image:
         DataError: the file is missing, truncated, too large or not an image; names the file.
     """
     with open_image(_read_file(path), path, takes_first_picture=takes_first_picture) as image:
-        return _convert_to_rgb(image, str(path))
+        return _convert_to_rgb(image, str(path), _is_negative(image))
 
 
 def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
@@ -89,7 +93,7 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
     with open_image(data, path, kind) as image:
         # the format of the content: a WebP image may be named .jpg
         if image.format not in _OPENCV_FORMATS:
-            upright = _convert_to_rgb(ImageOps.exif_transpose(image), name)
+            upright = _convert_to_rgb(ImageOps.exif_transpose(image), name, _is_negative(image))
             return np.ascontiguousarray(np.asarray(upright)[..., ::-1])
         if data.startswith(_JPEG_START) and find_jpeg_end(data) < 0:
             image.load()  # OpenCV before version 5 fills what is missing with gray
@@ -191,11 +195,16 @@ def find_jpeg_end(data: bytes) -> int:
     return -1
 
 
-def _convert_to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _is_negative(image: Image.Image) -> bool:
+    """Return whether zero is white in an opened TIFF, as in scans of X-rays (TIFF 6.0, PhotometricInterpretation)."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
+
+
+def _convert_to_rgb(image: Image.Image, name: str, is_negative: bool) -> Image.Image:
     """Decode an opened image to 8-bit RGB."""
     image.load()  # PIL opens lazily; this decodes, so that a truncated file fails here
     if image.mode in _SIXTEEN_BIT_MODES:
-        return _convert_sixteen_bit(image, name)
+        return _convert_sixteen_bit(image, name, is_negative)
     if image.mode.startswith("F"):
         raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 bits per channel")
     # transparency is dropped in any case; PIL would warn that it cannot keep that of a palette
@@ -203,10 +212,12 @@ def _convert_to_rgb(image: Image.Image, name: str) -> Image.Image:
     return image.convert("RGB")
 
 
-def _convert_sixteen_bit(image: Image.Image, name: str) -> Image.Image:
+def _convert_sixteen_bit(image: Image.Image, name: str, is_negative: bool) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise DataError(f"{name} has pixels from {values.min()} to {values.max()}, not 0 to 65535; save it with 8 bits")
+    # Pillow turns negatives of up to 8 bits itself
+    values = 65535 - values if is_negative else values
     # 257 = 65535 / 255 maps 65535 to 255
     return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
 
@@ -215,6 +226,11 @@ def _require_bounded_size(image: Image.Image, name: str) -> None:
     # beside Pillow's own check, which any code in the process may have turned off
     if image.width * image.height > MAX_PIXELS:
         raise DataError(_describe_bound(name, f" ({image.width:,} x {image.height:,})"))
+    if max(image.size) > MAX_ASPECT * min(image.size):
+        raise DataError(
+            f"{name} is {image.width:,} x {image.height:,} px, one side more than {MAX_ASPECT:,} times the other; "
+            "resized it would take gigabytes; cut it into pieces, or leave it out with --exclude"
+        )
 
 
 def _require_one_picture(image: Image.Image, name: str) -> None:

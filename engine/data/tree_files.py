@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from engine.data.data_options import describe_unmatched, format_exclusion, get_data_options
+from engine.data.split_folders import parse_split_name
 from foundation.errors import DataError
 from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
@@ -63,20 +65,23 @@ class TreeFiles(NamedTuple):
 
 @memoize_in_run
 def list_tree(root: Path, folder: str = "") -> TreeFiles:
-    """List every file at or below a folder. Links are followed, but no folder is entered twice.
+    """List every file at or below a folder. Links are followed, except to a folder that the link lies in.
+
+    A folder that links reach in two places is listed in both: in one alone, a class or split would seem to be empty.
+    Two names of one split side by side, as ``val`` that links to ``valid``, are one folder, under the first name.
 
     Args:
         root: the folder; the patterns of ``--exclude`` are relative to it.
-        folder: list only this folder in it, such as ``test``, with paths relative to ``root``. A folder that is linked
-            into two splits is thus listed in each of them.
+        folder: list only this folder in it, such as ``test``, with paths relative to ``root``.
 
     Raises:
-        DataError: ``--exclude`` names something that is not there, a folder cannot be read, or a name is not UTF-8.
+        DataError: ``--exclude`` names something that is not there, a folder cannot be read, a name is not UTF-8, or
+            an entry is neither a file nor a folder.
     """
     patterns = get_data_options().exclude
     groups: tuple[list[str], list[str], list[str]] = ([], [], [])
     matched: set[str] = set()
-    seen: set[str] = set()
+    above: dict[str, frozenset[str]] = {}
     stores: set[str] = set()
 
     def refuse(error: OSError) -> None:
@@ -85,12 +90,13 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
 
     for place, folders, names in os.walk(root / folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
-        # an item that is reached on two paths would be counted twice
-        if real in seen:
+        outer = above.get(os.path.dirname(place), frozenset())  # noqa: PTH120 - text, as there may be many folders
+        # a link to a folder around it has no end
+        if real in outer:
             folders.clear()
             continue
-        seen.add(real)
-        folders.sort()
+        above[place] = outer | {real}
+        folders[:] = _skip_second_names(place, sorted(folders))
         stores |= {f"{_name_folder(place, root)}/"} if _is_run_store(place, folders) else set()
         for name in sorted(names):
             path = PurePosixPath(Path(place, name).relative_to(root)).as_posix()
@@ -99,6 +105,7 @@ def list_tree(root: Path, folder: str = "") -> TreeFiles:
             group = 2 if hits else 1 if is_litter(path) or path.startswith(tuple(stores)) else 0
             if group == 0:
                 require_text_name(path)
+                _require_file(place, name)
             groups[group].append(path)
     # what a part of the data does not have, another part may
     unmatched = [pattern for pattern in patterns if pattern not in matched] if not folder else []
@@ -142,17 +149,40 @@ def is_litter(path: str) -> bool:
     >>> [is_litter(path) for path in ("cat/._0.jpg", "__MACOSX/cat/0.jpg", "README.txt", "cat/0.jpg")]
     [True, True, True, False]
     """
-    *folders, name = path.lower().split("/")
-    if (
-        path in OWN_SHEETS
-        or any(folder in LITTER_FOLDERS for folder in folders)
-        or name in LITTER_FILES
-        or name.startswith("._")
-    ):
+    if path in OWN_SHEETS or is_system_file(path):
         return True
+    name = path.lower().rpartition("/")[2]
     # roboflow: README.dataset.txt; a picture named license-plate.png is data
     is_text = name.endswith((".txt", *DOCUMENT_SUFFIXES)) or "." not in name
     return name.endswith(DOCUMENT_SUFFIXES) or (is_text and name.startswith(DOCUMENT_STEMS))
+
+
+def _skip_second_names(place: str, folders: Sequence[str]) -> list[str]:
+    """Return folders without those that are links to, or from, another name of the same split."""
+    first: dict[tuple[str, str], str] = {}
+    for name in folders:
+        found = parse_split_name(name)
+        # test that links to train stays, and is refused as two splits with the same images
+        split = found.split if found is not None else f"/{name}"
+        first.setdefault((os.path.realpath(f"{place}/{name}"), split), name)
+    return list(first.values())
+
+
+def _require_file(place: str, name: str) -> None:
+    # whoever opens a pipe waits for a writer without end; a link to nothing is said to be missing when it is read
+    mode = os.stat(f"{place}/{name}").st_mode if os.path.exists(f"{place}/{name}") else stat.S_IFREG  # noqa: PTH110, PTH116
+    if not stat.S_ISREG(mode):
+        raise DataError(f"{place}/{name} is neither a file nor a folder (a pipe, socket or device); remove it")
+
+
+def is_system_file(path: str) -> bool:
+    """Return whether a system or a tool writes such a file where a person makes none; readmes are written by persons.
+
+    Args:
+        path: relative to the data's folder, with forward slashes.
+    """
+    *folders, name = path.lower().split("/")
+    return any(folder in LITTER_FOLDERS for folder in folders) or name in LITTER_FILES or name.startswith("._")
 
 
 def _name_folder(place: str, root: Path) -> str:
@@ -189,8 +219,11 @@ def _suggest_exclusion(unused: list[str], used: set[str]) -> str:
     """Return the option with a pattern that leaves out all unused files and no other, else with the first paths."""
     first = PurePosixPath(unused[0])
     parents = [parent.as_posix() for parent in first.parents][:-1]
-    # the folders from the outermost one on, then files of one kind in one folder, or at one depth
-    candidates = [*reversed(parents), (first.parent / f"*{first.suffix}").as_posix()]
+    # the folders from the outermost one on, those of one name at one depth (*/.thumbs), then files of one kind in one
+    # folder, or at one depth
+    folders = first.parent.parts
+    candidates = [*reversed(parents), *("*/" * depth + folders[depth] for depth in range(1, len(folders)))]
+    candidates += [(first.parent / f"*{first.suffix}").as_posix()]
     candidates.append("*/" * len(parents) + f"*{first.suffix}")
     for pattern in candidates if len(unused) > 1 else ():
         hits_all = all(_is_excluded(path, pattern) for path in unused)

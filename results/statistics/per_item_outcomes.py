@@ -26,7 +26,7 @@ from results.statistics.item_files import DEFAULT_AREAS_ENTRY, ItemTable, read_a
 from results.statistics.legacy_statistics import LAST_LEGACY_VERSION, infer_legacy_statistic
 from results.statistics.metric_statistics import MetricStatistic, parse_comparison
 from results.statistics.rounding import is_same_up_to_rounding
-from results.statistics.segmentation_scores import AreaArray
+from results.statistics.segmentation_scores import AreaArray, compute_area_metric
 from results.statistics.statistic_functions import evaluate_statistic
 
 ITEM_ID_COLUMNS = ("name", "sequence", "item")
@@ -104,6 +104,11 @@ def recompute_metric(outcomes: ItemOutcomes) -> float:
     """Return the metric as computed from the items: the mean over the draws."""
     if outcomes.rows is not None:
         return float(outcomes.rows.estimates.mean())
+    # a single item has a value, and no spread that a sample could hold
+    if len(outcomes.item_ids) == 1 and outcomes.values is not None:
+        return float(outcomes.values.mean())
+    if len(outcomes.item_ids) == 1 and outcomes.areas is not None and outcomes.statistic.function is not None:
+        return compute_area_metric(outcomes.areas, outcomes.statistic.function)
     return build_sample([outcomes]).mean
 
 
@@ -225,8 +230,8 @@ def _check_draws(draws: FloatArray, ids: tuple[str, ...], path: Path) -> tuple[i
 
 
 def _require_unique_ids(ids: tuple[str, ...], path: Path) -> tuple[str, ...]:
-    if len(set(ids)) != len(ids) or len(ids) < 2:
-        raise RecordError(f"{path} has {len(ids)} items with {len(set(ids))} names; it needs two or more, each once")
+    if len(set(ids)) != len(ids) or not ids:
+        raise RecordError(f"{path} has {len(ids)} items with {len(set(ids))} names; it needs each item once")
     return ids
 
 

@@ -33,7 +33,7 @@ StoredRun = tuple[Path, Record]
 
 _Value = TypeVar("_Value", bound=Hashable)
 
-RANKING_VERSION = 6
+RANKING_VERSION = 7
 """Increase it whenever the result for the same files changes, texts included; it is part of the cache key."""
 
 ONE_SEED_NOTE = "one seed: items only"
@@ -115,6 +115,8 @@ def build_row_sample(runs: Sequence[StoredRun], metric: str) -> RowSample:
         RecordError: a per-item file cannot be used, or the seeds were scored on different items.
     """
     outcomes = [read_item_outcomes(folder, record, metric) for folder, record in runs]
+    if len(outcomes[0].item_ids) < 2:
+        raise RecordError(f"{runs[0][0]} was tested on a single item, from which no uncertainty can be computed")
     # sorting by length first puts the numbers 2 and 10 in numeric order
     ids = tuple(sorted(outcomes[0].item_ids, key=lambda name: (len(name), name)))
     return RowSample(ids, build_sample(outcomes, ids), outcomes[0].statistic)

@@ -72,11 +72,14 @@ def check_dataset(
     hashes = dataset.hash_contents()
     _require_content(dataset, hashes)
     # the files of official sets are known
+    turned: list[str] = []
     if dataset.has_own_classes:
-        require_fitting_headers([pair for _, pair in dataset.list_pairs()], dataset.label_space)
+        turned = require_fitting_headers([pair for _, pair in dataset.list_pairs()], dataset.label_space)
     summaries = summarize_labels(dataset, hashes.labels.digests)
-    require_unshifted_labels(_sum_all(summaries.sum_histograms(split) for split in splits), dataset.root)
-    notes = [*dataset.notes, *require_labeled_pixels(dataset, summaries, is_official)]
+    # a user's own list may well number ADE20K's classes from 0, with ADE20K's files beside them
+    if not dataset.has_own_classes:
+        require_unshifted_labels(_sum_all(summaries.sum_histograms(split) for split in splits), dataset.root)
+    notes = [*dataset.notes, *turned, *require_labeled_pixels(dataset, summaries, is_official)]
     opened = {split: _scan_split(split, pairs, dataset.label_space, decode) for split, pairs in dataset.splits.items()}
     if decode != "none":
         notes += [_format_split_scan(split, each, dataset.label_space) for split, each in opened.items()]

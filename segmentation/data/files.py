@@ -20,6 +20,8 @@ ImageArray = NDArray[np.uint8]
 
 _EXACT_FORMATS = ("PNG", "BMP", "DIB", "TIFF", "GIF", "PPM")
 """Formats that keep label values; the others change them, or may."""
+_LOSSY_COMPRESSIONS = ("jpeg", "tiff_jpeg", "webp")
+"""What Pillow calls the compressions that may change values inside of these formats."""
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 """Places of the two numbers in a PNG, whose first chunk is always the header."""
@@ -64,6 +66,11 @@ def decode_raw_labels(data: bytes, path: Path) -> NDArray[np.int64]:
     """
     picture = _open_label_file(data, path)
     mode, values = picture.mode, np.asarray(picture)
+    if mode in ("LA", "PA"):
+        raise DataError(
+            f"the label file {path} has a channel of transparency ({mode}) beside its numbers; save it without one, as "
+            "8-bit gray or palette"
+        )
     if values.ndim != 2:
         raise DataError(
             f"the label file {path} is a color image ({mode}); a label file has one number per pixel (8-bit gray or "
@@ -85,6 +92,12 @@ def _open_label_file(data: bytes, path: Path) -> Image.Image:
             raise DataError(
                 f"the label file {path} is a {picture.format} image, whose compression changes label values; export "
                 "the labels as .png"
+            )
+        # TIFF and others may hold JPEG data
+        if (compression := str(picture.info.get("compression", ""))).startswith(_LOSSY_COMPRESSIONS):
+            raise DataError(
+                f"the label file {path} is a {picture.format} image with {compression.upper()} compression, which "
+                "changes label values; export the labels as .png"
             )
         picture.load()
         # PIL and not OpenCV, which would turn a palette into BGR

@@ -14,6 +14,7 @@ from PIL import Image
 
 from engine.progress_bar import ProgressBar
 from foundation.errors import DataError
+from foundation.plural import format_count
 from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.files import read_bgr_image, read_label_values, require_same_size
 from segmentation.data.labels import LabelSpace, RgbTriple
@@ -23,13 +24,20 @@ _TURNED = (5, 6, 7, 8)  # orientations that exchange width and height (EXIF 2.3,
 
 
 class _ImageHeader(NamedTuple):
-    """Width and height as the image is displayed, pixels; and the colors of its palette, empty without one."""
+    """The header of an image.
+
+    Attributes:
+        size: width and height as the image is displayed, pixels.
+        orientation: its EXIF orientation; 1 without a tag.
+        palette: the colors of its palette, empty without one.
+    """
 
     size: tuple[int, int]
+    orientation: int
     palette: list[RgbTriple]
 
 
-def require_fitting_headers(pairs: Sequence[ImageLabelPair], label_space: LabelSpace) -> None:
+def require_fitting_headers(pairs: Sequence[ImageLabelPair], label_space: LabelSpace) -> list[str]:
     """Require that images and label files have one size, and that every class has one color in all palettes.
 
     Palettes may differ in length, and in the colors of numbers that are no classes; where a table of colors says what
@@ -39,10 +47,14 @@ def require_fitting_headers(pairs: Sequence[ImageLabelPair], label_space: LabelS
         pairs: the images and their label files.
         label_space: the classes.
 
+    Returns:
+        Notes on what sizes cannot tell.
+
     Raises:
         DataError: two sizes or palettes differ; the message names the files.
     """
     seen: dict[int, tuple[RgbTriple, Path]] = {}
+    turned = []
     values = [] if label_space.colors else [value for value, _ in label_space.list_class_labels()]
     with ProgressBar("sizes of images", "pairs", len(pairs)) as bar:
         for pair in pairs:
@@ -51,8 +63,22 @@ def require_fitting_headers(pairs: Sequence[ImageLabelPair], label_space: LabelS
             if image is not None and label is not None and image.size != label.size:
                 decoded = read_bgr_image(pair.image_path), read_label_values(pair.label_path, label_space)
                 require_same_size(*decoded, pair)
+            if image is not None and label is not None and _may_be_turned_alone(image, label):
+                turned.append(pair)
             _require_same_palette(label.palette if label else [], pair.label_path, values, seen)
             bar.advance(num_items=1)
+    if not turned:
+        return []
+    return [
+        f"{format_count(len(turned), 'image')} turned by the EXIF tag, with label files that are not: look at "
+        f"{turned[0].name[:40]}"
+    ]
+
+
+def _may_be_turned_alone(image: _ImageHeader, label: _ImageHeader) -> bool:
+    """Return whether labels that were drawn on the image as it is stored would have the size of the turned image."""
+    width, height = image.size
+    return label.orientation != image.orientation > 1 and (image.orientation not in _TURNED or width == height)
 
 
 def _require_same_palette(
@@ -85,8 +111,10 @@ def _read_header(path: Path) -> _ImageHeader | None:
         with Image.open(path) as picture:
             channels = (picture.getpalette("RGB") or []) if picture.mode == "P" else []
             width, height = picture.size
-            is_turned = picture.getexif().get(_ORIENTATION_TAG) in _TURNED
+            orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     palette = [(channels[at], channels[at + 1], channels[at + 2]) for at in range(0, len(channels) - 2, 3)]
-    return _ImageHeader((height, width) if is_turned else (width, height), palette)
+    # a damaged tag may hold anything
+    orientation = orientation if orientation in range(1, 9) else 1
+    return _ImageHeader((height, width) if orientation in _TURNED else (width, height), orientation, palette)

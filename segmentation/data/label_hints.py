@@ -33,6 +33,9 @@ def explain_wrong_labels(wrong: Sequence[int], label_space: LabelSpace, total: N
             return " (255 looks like labels that were already shifted by one: use the data set's original files)"
         return ""
     first, count = wrong[0], label_space.num_classes
+    # no option can name them, as class indices and what is not scored have to fit into 8 bits
+    if not 0 <= first <= IGNORE_INDEX:
+        return " (values outside of 0 to 255 are not read: number the labels within that, and save 8-bit files)"
     if list(wrong) == [count] and not label_space.label_map:
         # one file without a 0 proves nothing, all of them do
         if total is not None and not total[0]:
@@ -73,7 +76,10 @@ def explain_unseen_class(index: int, total: NDArray[np.int64], label_space: Labe
         return f"255 is ignored: if it marks {shown!r}, add --map 255={never[0]}"
     # with two classes one label alone may also be a mask without its object
     if never == [0] and label_space.num_classes > 2 and not label_space.colors:
-        return "labels are counted from 0: if yours begin with 1, put a line for label 0 first and add --ignore 0"
+        return (
+            f"if {label_space.class_names[0]!r} is a background that no pixel has, add --ignore 0; if your labels "
+            "begin with 1, put a line for label 0 before it and add --ignore 0"
+        )
     if index in never:
         if label_space.colors:
             return "label some pixels with it in train and in test, or take its line out of the table"

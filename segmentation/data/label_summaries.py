@@ -25,7 +25,7 @@ from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import decode_label_values, require_valid_labels
 from segmentation.data.labels import LabelSpace
 
-SUMMARY_FORMAT = 2
+SUMMARY_FORMAT = 3
 """Raise this when label files are decoded or summarized differently, so that stored summaries are not used any more."""
 
 MAP_DIGITS = 16

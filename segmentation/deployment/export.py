@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +13,7 @@ from deployment.images.image_manifest import ImageModelOutput
 from deployment.images.image_sets import ExportImages
 from deployment.manifest import ExportOrigin, make_export_origin
 from deployment.runtimes import require_runtime
-from engine.data.item_limits import mark_limit, read_limit
+from engine.data.item_limits import read_limit
 from engine.evaluation.model_source import ModelSource, Precision
 from foundation.errors import DataError
 from results.records.record import Record
@@ -137,11 +136,11 @@ def _draw_run_crops(segmentor: FinishedSegmentor, record: Record, root: Path, si
     task = _TASKS.get(record.task)
     if task is None:
         return None
-    fingerprint, limit = task.check_data(root).fingerprint, read_limit(record.config.get("recipe"))
-    if record.data.fingerprint != (mark_limit(fingerprint, limit) if limit else fingerprint):
+    # a record has the fingerprint of the complete data, also where its tier takes a part of the items
+    if task.check_data(root).fingerprint != record.data.fingerprint:
         raise DataError(
             f"the data of {task.name} in {root} are not those that the run was trained on (their fingerprints differ); "
             "name the folder of its data, or leave --data-root out to calibrate on photographs"
         )
-    pairs: Sequence[Path] = [pair.image_path for pair in task.find_dataset(root).splits["train"]]
-    return draw_training_crops(segmentor, pairs, size, task.name)
+    found = task.find_dataset(root).limit_items(read_limit(record.config.get("recipe")))
+    return draw_training_crops(segmentor, [pair.image_path for pair in found.splits["train"]], size, task.name)

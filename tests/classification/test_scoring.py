@@ -195,3 +195,16 @@ def test_a_nested_class_is_found_by_its_folders(tmp_path: Path) -> None:
     assert score_nested("file,class\na/x/0.png,a/x\nb/x/0.png,b/x\n")["metrics"]["top1"] == 100  # type: ignore[index]
     with pytest.raises(DataError, match="which is no test image"):
         score_nested("file,class\n/y/train/a/x/0.png,a/x\n/y/train/b/x/0.png,b/x\n")
+def test_results_of_a_run_on_class_folders_are_scored_on_the_fifth_that_it_was_tested_on(tmp_path: Path) -> None:
+    root = make.write_class_folders(tmp_path / "data", ["a", "b", "c"], each=5)
+    split = IMAGE_TASKS["imagefolder"].load_test_split(root, whole_folder=False).splits["test"]
+    lines = [f"{item},{label},{label}" for item, label in enumerate(split.labels)]
+    data = score(root, "\n".join(["item,label,prediction", *lines]))
+    assert data["metrics"]["top1"] == 100.0 and data["images"] == data["expected"] == len(split.labels) == 3  # type: ignore[index]
+    names = [split.images.get_relative_name(member) for member in split.indices]
+    rows = [f"{name},{name.partition('/')[0]}" for name in names]
+    assert score(root, "\n".join(["file,class", *rows])) == {**data, "results": str(tmp_path / "predictions.csv")}
+    # as many of other images are a part of the whole
+    other = next(path for path in sorted(root.rglob("*.png")) if path.relative_to(root).as_posix() not in names)
+    with pytest.raises(IncompleteError, match="3 of 15"):
+        score(root, "\n".join(["file,class", f"{other.relative_to(root)},a", *rows[1:]]))

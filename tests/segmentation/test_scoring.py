@@ -17,6 +17,7 @@ from results.score_request import ScoreRequest
 from segmentation.scoring import SegmentationScoreReport, score_label_images, score_segmentation_set
 from segmentation.tasks import ADE20K, CAMVID, MINI_ADE, SEGFOLDER
 from tests.segmentation.make import write_small_ade
+from tests.wild_data.test_masks import CLASS_DICT, ROAD, SKY, make_writer
 
 NAME = "ADE_val_00000001"
 
@@ -163,3 +164,10 @@ def test_a_request_is_scored_and_kept(root: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             score_segmentation_set(replace(request, **change))
+
+
+def test_predictions_in_colors_are_refused_with_what_they_should_be(tmp_path: Path) -> None:
+    """The label files may be in colors; predictions are numbers. A table of colors beside the data changes nothing."""
+    make_writer(CLASS_DICT, "class_dict.csv", colors=(SKY, ROAD))(tmp_path / "data")
+    with pytest.raises(DataError, match=r"test_a.png is a color image; predictions are class numbers from 0, in the"):
+        score_label_images(SEGFOLDER, tmp_path / "data/labels/test", tmp_path / "data")

@@ -97,7 +97,70 @@ ALL = {"train": 6, "val": 6, "test": 6}
 CUT = {"train": 4, "val": 2, "test": 6}
 """Two splits of six: val is cut from train."""
 
+
+def write_emptied_class(root: Path) -> None:
+    """A class folder that was emptied on a Mac, which leaves a file of its own."""
+    write_splits("train", "test")(root)
+    for split in ("train", "test"):
+        (root / split / "emu").mkdir()
+        (root / split / "emu" / ".DS_Store").write_text("text")
+
+
+def write_linked_classes(root: Path) -> None:
+    """Class folders of train that are links to a folder beside it."""
+    write_splits("raw", "test")(root)
+    (root / "train").mkdir()
+    for name in ("cat", "dog"):
+        (root / "train" / name).symlink_to(root / "raw" / name)
+
+
+def write_linked_test(root: Path) -> None:
+    """One class of test is a link to that of train."""
+    write_splits("train", "test")(root)
+    write_classes(root / "train", ("emu",))
+    (root / "test" / "emu").symlink_to(root / "train" / "emu")
+
+
+def have_shared_images(report: DataReport, folder: Path) -> None:
+    """A check that images of test are known from train."""
+    assert report.duplicates and "test/emu" in report.duplicates[0]
+
+
 CASES = [
+    WildFolder("emptied on a Mac", TASK, write_emptied_class, refused=("emu holds no image", "fill it or remove it")),
+    WildFolder(
+        "splits of unknown names",
+        TASK,
+        write_splits("trn", "tst"),
+        refused=("trn has images in subfolders (cat, dog)", "if trn, tst are splits, rename them train, val and test"),
+    ),
+    WildFolder(
+        "a folder for each split of each class",
+        TASK,
+        lambda root: write_classes(root, ("cats_train", "cats_test", "dogs_train", "dogs_test")),
+        refused=("cats_test and dogs_test, which look like the test split of two classes", "test/cats and test/dogs"),
+    ),
+    WildFolder(
+        "splits within classes",
+        TASK,
+        write_splits("cat", "dog", classes=("train", "test")),
+        refused=("cat has images in subfolders (test, train), which are called like splits", "as train/cat"),
+    ),
+    WildFolder(
+        "nested classes where nothing is nested",
+        TASK,
+        write_splits("train", "test"),
+        options={"nested_classes": "leaf"},
+        refused=("has images in subfolders, so that --nested-classes leaf changes nothing", "leave it out"),
+    ),
+    WildFolder("classes that are links", TASK, write_linked_classes, options={"exclude": ["raw"]}, splits=CUT),
+    WildFolder(
+        "a class of test that links to train",
+        TASK,
+        write_linked_test,
+        splits={"train": 6, "val": 3, "test": 9},
+        check=have_shared_images,
+    ),
     WildFolder(
         "plain splits", TASK, write_splits("train", "val", "test"), splits=ALL, check=have_classes("cat", "dog")
     ),

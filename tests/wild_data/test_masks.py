@@ -425,7 +425,7 @@ CASES = [
         "images of one year and labels of another",
         "segfolder",
         make_writer(image="images/2019/{name}.jpg", mask="labels/2020/{name}.png"),
-        refused=("images/2019/", "has no annotation", "--exclude"),
+        refused=("images/2019/", "labels/2020/", "has the folders and name of an image", "rename"),
     ),
     WildFolder(
         "a table under a name of its own",
@@ -631,7 +631,7 @@ CASES = [
         "two folders of label files",
         "segfolder",
         then(PLAIN, lambda root: shutil.copytree(root / "labels", root / "masks")),
-        refused=("labels/", "masks/", "have the same name", "--exclude masks/"),
+        refused=("labels/", "masks/", "have the same name", "--exclude masks"),
     ),
     WildFolder(
         "two folders of label files, one left out",

@@ -122,7 +122,77 @@ def have_classes(*names: str) -> Callable[[DataReport, Path], None]:
     return check
 
 
+def write_pixels_in_parquet(root: Path) -> None:
+    """A data set as Hugging Face serves it: the images in the table."""
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    write_classes(root, ("a", "b"))
+    images = [{"bytes": path.read_bytes(), "path": path.name} for path in sorted(root.rglob("*.png"))]
+    parquet.write_table(pyarrow.table({"image": images, "label": [0] * 3 + [1] * 3}), root / "labels.parquet")
+
+
+def write_contradiction(root: Path) -> None:
+    """Class folders, and a table beside them that says otherwise of one image."""
+    write_classes(root, ("a", "b"))
+    names = [f"{name}/{name}_{index}.png" for name in "ab" for index in range(3)]
+    write_csv(root / "metadata.csv", "file_name,label", names, ["a", "a", "b", "b", "b", "b"])
+
+
+def write_twice_in_json(root: Path) -> None:
+    """An object of labels in which one image has two."""
+    write_images(root)
+    rows = [f'"train/{name}.jpg": "{breed}"' for name, breed in zip(NAMES, BREEDS, strict=True)]
+    (root / "labels.json").write_text("{" + ", ".join([*rows, '"train/000.jpg": "beagle"']) + "}")
+
+
 CASES = [
+    WildFolder(
+        "images in a parquet table",
+        TASK,
+        write_pixels_in_parquet,
+        options={"labels": "labels.parquet"},
+        refused=("labels.parquet holds the images themselves, in its column image", "save each as a file"),
+    ),
+    WildFolder(
+        "metadata.csv against its folders",
+        TASK,
+        write_contradiction,
+        refused=("metadata.csv has the label b for a/a_2.png", "--labels metadata.csv", "--exclude metadata.csv"),
+    ),
+    WildFolder(
+        "metadata.csv against its folders, named",
+        TASK,
+        write_contradiction,
+        options={"exclude": ["metadata.csv"]},
+        splits={"train": 2, "val": 2, "test": 2},
+    ),
+    WildFolder(
+        "one image twice in a JSON object",
+        TASK,
+        write_twice_in_json,
+        options={"labels": "labels.json"},
+        refused=("labels.json has 'train/000.jpg' twice", "keep one"),
+    ),
+    WildFolder(
+        "a split as is_train",
+        TASK,
+        write_kaggle("id,label,is_train", NAMES, BREEDS, [1] * 8 + [0] * 4),
+        options=LABELS,
+        refused=("labels.csv has the column is_train", "write a column split with train, val and test"),
+    ),
+    WildFolder(
+        "a table and an option of class folders",
+        TASK,
+        write_kaggle(),
+        options={**LABELS, "nested_classes": "top"},
+        refused=("--nested-classes top is for class folders, and the labels are in", "labels.csv", "leave it out"),
+    ),
+    WildFolder(
+        "labels of five thousand digits",
+        TASK,
+        write_kaggle("id,label", NAMES, ["9" * 5000, "3"] * 6),
+        options=LABELS,
+        splits=CUT,
+    ),
     WildFolder(
         "Kaggle's breeds",
         TASK,

@@ -203,6 +203,19 @@ CASES = [
         "list.txt names 2 sequences, of which dog is not there",
         "--exclude list.txt",
     ),
+    *(
+        refused(name, write({**PLAIN, "dog/img": None, "dog/groundtruth.txt": lines(BOXES), path: text}), *words)
+        for name, path, text, words in (
+            ("a list that names fewer sequences", "list.txt", "cat\n", ("not name the sequence dog", "--exclude dog")),
+            ("LaSOT's list of the test", "testing_set.txt", "cat\nhorse\n", ("not name the sequence dog", "tested")),
+            ("LaSOT's list of the training", "training_set.txt", "dog\n", ("names the sequence dog", "tested")),
+        )
+    ),
+    used(
+        "LaSOT's lists, and the test sequences alone",
+        write({**PLAIN, "testing_set.txt": "cat\nhorse\n", "training_set.txt": "dog\n"}),
+        expect(BOXES),
+    ),
     refused(
         "GOT-10k test, which has the first box only",
         spoiled("1,2,3,4\n"),
@@ -217,7 +230,13 @@ CASES = [
         target="2",
     ),
     refused("MOT without a choice", write(MOT), "gt.txt has 1 (4 frames), 2 (2 frames)", "--target 1"),
-    refused("MOT with an unknown target", write(MOT), "has no target 7, but 1 (4 frames)", target="7"),
+    refused(
+        "MOT with an unknown target",
+        write(MOT),
+        "has no target 7, but 1 (4 frames)",
+        "or leave the sequence out",
+        target="7",
+    ),
     used(
         "MOT with one target",
         write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:4])}),
@@ -253,6 +272,64 @@ CASES = [
         "MOT's detections as ground truth",
         write({**MOT, "MOT-04/gt/gt.txt": lines([(1, -1, 4, 5, 10, 8, 0.9, -1, -1, -1)] * 2)}),
         "gt.txt, line 1, has the target -1",
+    ),
+    used(
+        "MOT with seven digits in its targets",
+        write(
+            {
+                **MOT,
+                "MOT-04/gt/gt.txt": lines(
+                    [(n, t, 3 + t % 2, 5, 10, 8, 1) for t in (1000001, 1000002) for n in (1, 2, 3, 4)]
+                ),
+            }
+        ),
+        expect([(3, 5, 10, 8)] * 4, target="1000002"),
+        ("target 1000002, one of 2",),
+        target="1000002",
+    ),
+    used(
+        "a list of paths, with a space",
+        write({"a/big cat/img": None, "a/big cat/groundtruth.txt": lines(BOXES), "list.txt": "a/big cat\r\n"}),
+        expect(BOXES),
+    ),
+    refused(
+        "MOT in fractions",
+        write({**MOT, "MOT-04/gt/gt.txt": "1,1,0.4,0.5,0.1,0.1,1,1,1\n"}),
+        "gt.txt, line 1",
+        "fractions",
+    ),
+    refused(
+        "MOT with corners",
+        write({**MOT, "MOT-04/gt/gt.txt": lines([(n, 1, 20, 15, 30, 22, 1, 1, 1) for n in range(1, 5)])}),
+        "gt.txt, line 1, ends outside of its image",
+        "corners x1,y1,x2,y2",
+    ),
+    refused(
+        "MOT with images of another size",
+        write({**MOT, "MOT-04/gt/gt.txt": lines([(n, 1, 400, 500, 50, 40, 1, 1, 1) for n in range(1, 5)])}),
+        "images of another size",
+    ),
+    used(
+        "MOT whose images have a number and a time",
+        write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:4])}, "1_1520", "2_1553", "3_1587", "4_1620"),
+        expect([row[2:6] for row in MOT_ROWS[:4]], first="1_1520.png"),
+    ),
+    refused(
+        "MOT whose one image has no number",
+        write({**MOT, "MOT-04/gt/gt.txt": lines(MOT_ROWS[:2]), "MOT-04/seqinfo.ini": "[Sequence]\n"}, "a"),
+        "row of frame 2",
+        "000001.jpg",
+    ),
+    *(
+        refused(
+            f"MOT's rows of eight numbers under another name, {name}",
+            spoiled(lines([(frame, target, 9, 8, 6, 5, 1, 1) for frame, target in order])),
+            "line 1, has 8 numbers, as rows of MOT",
+        )
+        for name, order in {
+            "sorted by target": ((1, 1), (2, 1), (1, 2), (2, 2)),
+            "of a later part": ((5, 1), (6, 1), (7, 1), (8, 1)),
+        }.items()
     ),
     refused(
         "MOT's rows under another name",
@@ -373,6 +450,19 @@ CASES = [
     ),
     refused("semicolons", spoiled(lines(BOXES, ";")), "line 1, is separated by semicolons"),
     refused("decimal commas", spoiled("1,5 2,5 3,0 4,0\n" * 4), "line 1, has four pairs with a comma"),
+    refused(
+        "a confidence last, and x that counts up",
+        spoiled(lines([(*box, 0.9) for box in BOXES])),
+        "ends with a number from 0 to 1",
+        "delete the last column",
+    ),
+    refused(
+        "no target in the first frame",
+        spoiled(lines([NAN, *BOXES[1:]])),
+        "no box in the first frame",
+        "remove the frames before",
+    ),
+    refused("a mask of huge numbers", spoiled("m1e30,0,1e30,1e30,5,1e30\n" * 4), "line 1, is not a mask of VOT"),
     refused(
         "the frame's number first",
         spoiled(lines([(n, *box) for n, box in enumerate(BOXES)])),

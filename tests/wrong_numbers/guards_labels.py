@@ -63,8 +63,8 @@ GUARDS = {
     ),
     "shifted labels are refused before a run": Guard(
         "segmentation/data/checks.py",
-        "    require_unshifted_labels(_sum_all(summaries.sum_histograms(split) for split in splits), dataset.root)\n",
-        "",
+        "    if not dataset.has_own_classes:\n",
+        "    if False:\n",
         f"{LABELS} -k shifted_labels",
     ),
     "a stored summary is judged by the labels of this set": Guard(

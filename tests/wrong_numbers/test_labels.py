@@ -102,8 +102,8 @@ REFUSED: dict[str, tuple[str, dict[str, Sequence[Any]], str]] = {
     "labels from 1 with a class too many": (
         "ground road car",
         {"train": [[[1, 2], [2, 1]]], "test": [[[1, 2], [1, 1]]]},
-        r"class 'ground' \(label 0\) .*; labels are counted from 0: if yours begin with 1, put a line for "
-        r"label 0 first and add --ignore 0",
+        r"class 'ground' \(label 0\) .*; if 'ground' is a background that no pixel has, add --ignore 0; if your labels "
+        r"begin with 1, put a line for label 0 before it and add --ignore 0",
     ),
     "training labels that are all ignored": (
         "ground road car",

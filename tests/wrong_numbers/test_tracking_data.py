@@ -222,18 +222,12 @@ def cut_a_piece(own: Path) -> None:
     shutil.copyfile(own / "train" / "bus" / "2.bmp", own / "test" / "cat" / "4.bmp")
 
 
-def put_test_sequences_beside_train(own: Path) -> None:
-    shutil.move(own / "test" / "cat", own / "cat")
-    shutil.rmtree(own / "test")
-
-
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
         (link_test_to_train, "2 test sequences have frames of training sequences: bus (4 of 4 frames, as in bus), car"),
         (copy_under_another_name, "1 test sequence has frames of training sequences: cat (4 of 4 frames, as in bus)"),
         (cut_a_piece, "cat (1 of 4 frames, as in bus)"),
-        (put_test_sequences_beside_train, "train_car (4 of 4 frames, as in car) (without a folder test, everything in"),
     ],
 )
 def test_test_frames_in_train_are_named(spoil: Callable[[Path], None], says: str, own: Path) -> None:
@@ -241,6 +235,15 @@ def test_test_frames_in_train_are_named(spoil: Callable[[Path], None], says: str
     spoil(own)
     (sentence,) = TRACKFOLDER.check_data(own).duplicates
     assert says in sentence
+
+
+def test_training_sequences_are_not_tested_where_there_is_no_folder_test(own: Path) -> None:
+    """Equal frames would tell it only where every byte was hashed."""
+    shutil.move(own / "test", own / "val")
+    with pytest.raises(DataError, match=r"folder train and no folder test, .* put what is tested into .*test, .*train"):
+        TRACKFOLDER.check_data(own)
+    with open_run_scope(data_options=make_data_options({"exclude": ["train"]})):
+        assert [video.name for video in TRACKFOLDER.read_test_videos(own)] == ["val_cat", "val_dog"]
 
 
 def test_test_frames_in_train_refuse_the_run(own: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -73,6 +73,11 @@ def require_first_box(box: BoxLike, width: int, height: int, context: str) -> Fl
         DataError: the box is not four finite numbers, has no area, or lies outside the frame.
     """
     values = np.asarray(box, np.float64)
+    if values.shape == (4,) and np.isnan(values).all():
+        raise DataError(
+            f"{context}: the target has no box in the first frame, and a tracker starts from it; let the sequence "
+            "begin where the target is first seen: remove the frames before, and their lines of boxes"
+        )
     if values.shape != (4,) or not np.isfinite(values).all():
         raise DataError(
             f"{context}: the first box {_format_box(box)} is not four finite numbers x, y, w, h; correct it"

@@ -31,8 +31,6 @@ def describe_folder_content(root: Path) -> SetContent:
         return content
     trains, train_frames = read_folder_videos(root, TRAIN_FOLDER), hash_folder_frames(root, TRAIN_FOLDER)
     shared = find_shared_sequences(videos, frames, trains, train_frames)
-    if shared and not split:
-        shared = (f"{shared[0]} (without a folder test, everything in {root} is tested, its folder train too)",)
     return content._replace(duplicates=shared)
 
 

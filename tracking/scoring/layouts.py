@@ -227,7 +227,8 @@ def find_nfs_annotations(folder: Path, sequence_names: tuple[str, ...]) -> Annot
         folder: folder of the set.
         sequence_names: not used.
     """
-    return {path.stem: path for path in sorted(folder.glob("*/30/*.txt"))}
+    # not ._bird.txt, which a volume of macOS has beside it
+    return {path.stem: path for path in sorted(folder.glob("*/30/[!.]*.txt"))}
 
 
 def read_nfs_annotation(name: str, path: Path) -> SequenceGroundTruth:
@@ -244,7 +245,7 @@ def read_nfs_annotation(name: str, path: Path) -> SequenceGroundTruth:
         DataError: the file is damaged, or the numbers of rows and images differ by more than one.
     """
     corners = read_box_file(path, first_field=1)[::8]
-    images = sum(1 for _ in path.with_suffix("").glob("*.jpg")) if path.with_suffix("").is_dir() else 0
+    images = sum(1 for _ in path.with_suffix("").glob("[!.]*.jpg")) if path.with_suffix("").is_dir() else 0
     if images and abs(images - len(corners)) > 1:
         raise DataError(f"{path} has {len(corners)} boxes at 30 fps for {images} images; fetch the sequence again")
     corners = corners[: images or None]

@@ -73,14 +73,14 @@ class ServerTestSet:
 def _count_got10k_frames(folder: Path) -> dict[str, int]:
     """Return the number of images of each sequence in ``list.txt``."""
     names = list_got10k_sequences(folder)
-    return {name: sum(1 for _ in (folder / name).glob("*.jpg")) for name in names}
+    return {name: sum(1 for _ in (folder / name).glob("[!.]*.jpg")) for name in names}
 
 
 def _count_trackingnet_frames(folder: Path) -> dict[str, int]:
     """Return the number of images of each sequence with an annotation file."""
     # the test split has an annotation file with only the first box of each sequence
-    names = sorted(path.stem for path in (folder / "anno").glob("*.txt"))
-    return {name: sum(1 for _ in (folder / "frames" / name).glob("*.jpg")) for name in names}
+    names = sorted(path.stem for path in (folder / "anno").glob("[!.]*.txt"))
+    return {name: sum(1 for _ in (folder / "frames" / name).glob("[!.]*.jpg")) for name in names}
 
 
 SERVER_TEST_SETS = {

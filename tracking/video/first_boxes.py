@@ -16,6 +16,7 @@ from tracking.data.readers.folder import GROUND_TRUTH_FILE
 from tracking.data.sequence_folders.annotations import read_annotation
 from tracking.data.sequence_folders.find_sequences import ONLY_TARGET
 from tracking.data.sequence_folders.layout_names import find_target
+from tracking.data.sequence_folders.mot_rows import is_mot_file
 from tracking.data.sequence_folders.read_sequence import read_image_size
 from tracking.video.frame_folder import order_frame_files
 from tracking.video.frame_source import FrameSource
@@ -108,15 +109,25 @@ def _read_annotated_start(source: FrameSource, lost_threshold: float) -> TargetS
     """
     folder, at = Path(source.location), source.start_frame
     place = _find_annotation(folder) if source.kind == "folder" else None
-    if place is None:
-        is_mot = source.kind == "folder" and (folder / "gt" / "gt.txt").is_file()
+    if place is None or is_mot_file(place):
+        many = place or (_find_numbered(folder) if source.kind == "folder" else None)
         raise UserError(
             "the box of the target in the first frame is missing"
-            + (f" ({folder.name}/gt/gt.txt has boxes of several targets, so none is taken)" if is_mot else "")
+            + (f" ({many} has boxes of one of several targets, or of all, so none is taken)" if many else "")
             + f"; {GIVE_BOX}, or choose it in a window with --init select"
         )
-    # with the size of the frames, boxes that are corners are noticed
-    boxes = read_annotation(place, read_image_size(Path(order_frame_files(folder).paths[0]))).boxes
+    frames = order_frame_files(folder).paths
+    try:
+        # with the size of the frames, boxes that are corners are noticed
+        boxes = read_annotation(place, read_image_size(Path(frames[0]))).boxes
+    except DataError as error:
+        raise DataError(f"{error}; or {GIVE_BOX}, and no annotation is opened") from error
+    # the first box alone, as in test sets whose ground truth is on a server, is that of the first frame
+    if len(boxes) not in (1, len(frames)):
+        raise UserError(
+            f"{place} has {format_count(len(boxes), 'line')} for {format_count(len(frames), 'image')}, so it does not "
+            f"say which box is that of frame {at} (from 0); {GIVE_BOX}"
+        )
     if at >= len(boxes):
         raise UserError(f"{place} has {format_count(len(boxes), 'line')}, none for frame {at} (from 0); {GIVE_BOX}")
     # a frame without a target has no box to start from
@@ -127,6 +138,12 @@ def _read_annotated_start(source: FrameSource, lost_threshold: float) -> TargetS
     # a box that the user did not give is announced, as it may be of another target
     log_message(f"the first box is that of {place}, line {at + 1}")
     return TargetStart(boxes[at], f"{place.name}, line {at + 1}", lost_threshold)
+
+
+def _find_numbered(folder: Path) -> Path | None:
+    """Return a file with the boxes of several targets, or of one of several, in a folder."""
+    inner = (folder / "gt" / "gt.txt", *sorted(folder.iterdir()))
+    return next((path for path in inner if find_target(path.name) is not None and path.is_file()), None)
 
 
 def _find_annotation(folder: Path) -> Path | None:

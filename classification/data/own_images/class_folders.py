@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 from classification.data.own_images.image_tree import ImageTree, is_below
 from engine.data.data_options import get_data_options
+from engine.data.split_folders import parse_split_name
 from foundation.errors import DataError
 
 MAX_NAMED_SUBFOLDERS = 3
+MAX_SPLITS = 3
 
 
 class ClassImages(NamedTuple):
@@ -89,10 +91,30 @@ def _make_nested_error(tree: ImageTree, place: str, nested: Sequence[str]) -> Da
     if len({inner.partition("/")[2] for inner in nested}) == 1:
         # train/CLASS/images/*.jpg
         return DataError(f"{found}; if all of them are of class {top}, add --nested-classes top")
-    return DataError(
-        f"{found}; say what their class is: --nested-classes path ({nested[0]}), leaf ({nested[0].rpartition('/')[2]}) "
-        f"or top ({top})"
-    )
+    splits = {split.split: name for name in below if (split := parse_split_name(name)) is not None}
+    # cat/train and cat/test: no way to name the classes makes the user's own splits of them
+    if len(splits) == len(below) > 1 and "train" in splits:
+        name = splits["train"]
+        return DataError(
+            f"{found}, which are called like splits; move them so that each split has the classes, as {name}/{top}"
+        )
+    question = f"say what their class is: --nested-classes path ({nested[0]}), leaf ({nested[0].rpartition('/')[2]}) "
+    question += f"or top ({top})"
+    # of trn/cat, trn/dog, tst/cat and tst/dog, leaf would make one set of train and test
+    if tops := _find_likely_splits(tree, place, nested):
+        names = ", ".join(tops)
+        return DataError(f"{found}; if {names} are splits, rename them train, val and test; else {question}")
+    return DataError(f"{found}; {question}")
+
+
+def _find_likely_splits(tree: ImageTree, place: str, nested: Sequence[str]) -> list[str]:
+    """Return the two or three class folders if they are all and have the same subfolders; else nothing."""
+    by_top: dict[str, list[str]] = {}
+    for inner in nested:
+        by_top.setdefault(inner.partition("/")[0], []).append(inner.partition("/")[2])
+    tops = tree.list_folders(place)
+    is_alike = list(by_top) == tops and len({tuple(inner) for inner in by_top.values()}) == 1
+    return tops if is_alike and 1 < len(tops) <= MAX_SPLITS else []
 
 
 def _note_nesting(homes: Mapping[str, set[str]]) -> tuple[str, ...]:

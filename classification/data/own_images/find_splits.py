@@ -150,9 +150,22 @@ def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, Sp
     """
     by_split: dict[str, str] = {}
     for name, found in parsed.items():
-        if found.split in by_split:
+        other = by_split.get(found.split)
+        # cats_train, dogs_train, cats_test, dogs_test: as classes, they would be scored for guessing the split
+        if (
+            other is not None
+            and found.rest
+            and parsed[other].rest not in ("", found.rest)
+            and not tree.list_folders(_join(base, name))
+        ):
             raise DataError(
-                f"{tree.get_path(base)} has {by_split[found.split]} and {name}, and both mean the {found.split} split; "
+                f"{tree.get_path(base)} has {other} and {name}, which look like the {found.split} split of two "
+                f"classes; move them to {found.split}/{parsed[other].rest} and {found.split}/{found.rest}, or add --layout "
+                "classes if each folder is a class"
+            )
+        if other is not None:
+            raise DataError(
+                f"{tree.get_path(base)} has {other} and {name}, and both mean the {found.split} split; "
                 f"leave one out with --exclude {shlex.quote(_join(base, name))}, put their images together, or add "
                 "--layout classes if each folder is a class"
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine.data.image_formats import IMAGE_SUFFIXES
 from engine.data.split_folders import require_read_formats
-from engine.data.tree_files import TreeFiles, list_tree
+from engine.data.tree_files import LITTER_FOLDERS, TreeFiles, is_system_file, list_tree
 from foundation.errors import DataError
 from foundation.text.user_names import require_text_name
 
@@ -61,7 +61,7 @@ class ImageTree:
             folder: the folder that holds the splits or the classes.
 
         Raises:
-            DataError: a subfolder has no file at any depth.
+            DataError: a subfolder has no file at any depth, or only files of the system, as ``.DS_Store``.
         """
         place = self.get_path(folder)
         prefix = f"{folder}/" if folder else ""
@@ -69,9 +69,14 @@ class ImageTree:
             path.removeprefix(prefix).partition("/")[0]
             for group in (self.files.files, self.files.litter, self.files.excluded)
             for path in group
-            if path.startswith(prefix)
+            # a Mac writes .DS_Store into an empty folder that somebody looked into
+            if path.startswith(prefix) and not (group is self.files.litter and is_system_file(path))
         }
-        children = [child for child in sorted(place.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+        children = [
+            child
+            for child in sorted(place.iterdir())
+            if child.is_dir() and not child.name.startswith(".") and child.name.lower() not in LITTER_FOLDERS
+        ]
         # a link to a folder that is listed under its other name is not empty
         seen = {os.path.realpath(child) for child in children if child.name in known} | {os.path.realpath(place)}
         for child in children:

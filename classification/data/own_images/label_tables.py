@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -98,6 +99,8 @@ def read_table_images(tree: ImageTree, tables: Sequence[PlacedTable], class_list
         num_excluded += matched.num_excluded
         parsed.append(found)
     file = tables[0].file
+    if get_data_options().labels is None:
+        _require_agreeing_folders(tables, paths, names)
     if len({bool(split) for split in splits}) == 2 or len({bool(found.numbers) for found in parsed}) == 2:
         raise DataError(f"the tables of {tree.root} differ in their columns; write all of them as {file} is")
     numbers = _merge_numbers(file, parsed)
@@ -141,6 +144,23 @@ def _refuse_idle_options(file: Path, has_column: bool, has_splits: bool) -> None
             f"{file} has no column split, and its images do not lie in folders of a train and a test split, as "
             "--layout splits says; leave it out, or add the column"
         )
+def _require_agreeing_folders(tables: Sequence[PlacedTable], paths: Sequence[str], names: Sequence[str]) -> None:
+    """Require that class folders, if the images lie in such, say what a table says that nobody named.
+
+    Raises:
+        DataError: they differ, and either may be right.
+    """
+    folders = [path.rpartition("/")[0].rpartition("/")[2] for path in paths]
+    if set(folders) != set(names):
+        return
+    for path, folder, name in zip(paths, folders, names, strict=True):
+        if folder != name:
+            own = " ".join(shlex.quote(placed.path) for placed in tables)
+            table = f"name the table with --labels {own} if it is right, or " if len(tables) == 1 else ""
+            raise DataError(
+                f"{tables[0].file} has the label {name} for {path}, which lies in the folder of the class {folder}; "
+                f"{table}leave {'the table' if table else 'the tables'} out with --exclude {own} if the folders are"
+            )
 
 
 def _parse_table(placed: PlacedTable) -> LabelTable:

@@ -22,8 +22,10 @@ LABEL_COLUMNS = (
 )
 SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase")
 
-_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.0+)?")
+# with more digits it is a name: an identifier
+_WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_FLAGS = frozenset(("0", "1", "true", "false", "yes", "no", "y", "n", "t", "f"))
 _SEPARATORS = re.compile(r"[|;,/+]|\s+")
 
 
@@ -71,6 +73,8 @@ def parse_labels(table: TableContent) -> LabelTable:
     split = next((plain[name] for name in SPLIT_COLUMNS if name in plain), None)
     label, number = _find_label_columns(table, plain, {file, split})
     labels = _read_labels(table, label)
+    if split is None:
+        _require_no_split_flag(table, {file, label, number})
     splits = _read_splits(table, split) if split else [""] * len(labels)
     unnamed = next((row for row in table.rows if not row.cells[file]), None)
     if unnamed is not None:
@@ -211,6 +215,21 @@ def _read_splits(table: TableContent, column: str) -> list[str]:
             )
         splits.append(found.split)
     return splits
+
+
+def _require_no_split_flag(table: TableContent, taken: set[str | None]) -> None:
+    """Require that no further column says in another way which rows are for training, as ``is_train`` with 0 and 1.
+
+    Raises:
+        DataError: one does; without a word, the fixed fifth would be tested on in place of these rows.
+    """
+    for name in table.columns:
+        values = {row.cells[name].lower().removesuffix(".0") for row in table.rows}
+        if name not in taken and parse_split_name(name) is not None and values <= _FLAGS:
+            raise DataError(
+                f"{table.file} has the column {name}, which may say the split of each row; write a column split with "
+                f"train, val and test, or remove {name} if it means something else"
+            )
 
 
 def _number_integers(labels: Sequence[str]) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,7 @@ from foundation.errors import DataError
 from foundation.text.user_text import read_user_text
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+MAX_SHOWN_TEXT = 80
 _DELIMITERS = ",;\t|"
 
 
@@ -115,8 +117,17 @@ def _read_json(file: Path, is_lines: bool) -> TableContent:
 
 
 def _parse_json(text: str, file: Path, line: int | None) -> Any:
+    def require_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # json alone takes the last of two labels of one image
+        twice = next((name for name, count in Counter(name for name, _ in pairs).items() if count > 1), None)
+        if twice is not None:
+            raise DataError(f"{file} has {twice[:MAX_SHOWN_TEXT]!r} twice in one object; keep one")
+        return dict(pairs)
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=require_distinct_keys)
+    except DataError:
+        raise
     except (ValueError, RecursionError) as error:
         where = f"line {line} of {file}" if line else str(file)
         raise DataError(f"{where} is not JSON ({error}); write it again") from error
@@ -129,10 +140,25 @@ def _load_parquet(file: Path) -> list[Any]:
     import pyarrow.parquet
 
     try:
+        held = next((field.name for field in pyarrow.parquet.read_schema(file) if _holds_bytes(field.type)), None)
+        if held is not None:
+            raise DataError(
+                f"{file} holds the images themselves, in its column {held}; save each as a file in the folder of its "
+                "class (the lines that do so are in docs/guides/your-own-data.md)"
+            )
         rows: list[Any] = pyarrow.parquet.read_table(file).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read as parquet ({error}); write it again") from error
     return rows
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Return whether a column of parquet holds bytes, or objects with bytes as those of Hugging Face's ``Image``."""
+    import pyarrow.types
+
+    if pyarrow.types.is_struct(kind):
+        return any(_holds_bytes(kind.field(index).type) for index in range(kind.num_fields))
+    return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
 
 
 def _make_content(file: Path, unit: str, entries: Iterable[tuple[int, Any]]) -> TableContent:

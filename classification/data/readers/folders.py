@@ -19,8 +19,9 @@ from classification.data.own_images.image_tree import ImageTree, open_image_tree
 from classification.data.own_images.label_tables import find_tables, read_table_images
 from classification.data.own_images.table_content import TABLE_SUFFIXES
 from classification.data.own_images.user_images import WHOLE, LabeledImages, UserImages, cut_splits
+from engine.data.data_options import get_data_options
 from engine.data.tree_files import require_all_used
-from foundation.errors import DataError
+from foundation.errors import DataError, UserError
 from foundation.text.user_names import normalize_name
 
 _CUT_NOTE = "no test split found: it is a fixed fifth of each class, chosen by content"
@@ -100,6 +101,7 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
     """Read all images of a user's folder, and account for every other file in it."""
     tables = find_tables(tree)
     if tables:
+        _refuse_idle_options(tables[0].file)
         class_list = find_class_list(tree)
         found = read_table_images(tree, tables, tree.root / class_list if class_list else None)
         used = [placed.path for placed in tables]
@@ -117,9 +119,28 @@ def _read_user_images(tree: ImageTree, needs_train: bool) -> UserImages:
     return found
 
 
+def _refuse_idle_options(table: Path) -> None:
+    """Refuse options of class folders beside a table, which says all of that itself.
+
+    Raises:
+        UserError: there is one.
+    """
+    options = get_data_options()
+    if options.nested_classes is not None or options.layout == "splits":
+        idle = "--layout splits" if options.nested_classes is None else f"--nested-classes {options.nested_classes}"
+        raise UserError(f"{idle} is for class folders, and the labels are in {table}; leave it out")
+
+
 def _read_folder_images(tree: ImageTree, base: str, splits: Mapping[str, str], class_list: Path | None) -> UserImages:
     """Read the class folders of each split, or of the folder that has none."""
     read = {split: read_class_folders(tree, place) for split, place in (splits or {WHOLE: base}).items()}
+    nesting = get_data_options().nested_classes
+    # with an option that changes nothing, one number would have two ids
+    if nesting is not None and not any(found.notes for found in read.values()):
+        raise DataError(
+            f"no class folder of {tree.get_path(base)} has images in subfolders, so that --nested-classes {nesting} "
+            "changes nothing; leave it out"
+        )
     # a class that train lacks is refused with a sentence, and must not look like a fault of classes.txt
     known = ["train"] if "train" in read else list(read)
     classes = number_classes((name for split in known for name in read[split].names), class_list)

@@ -31,6 +31,8 @@ TABLE_FILES = ("labelmap.txt", "class_dict.csv", "_classes.csv", "label_colors.t
 # parts and actions after the second colon are for other tasks than ours
 _COLON_LINE = re.compile(r"([^:]+):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::.*)?")
 _COLOR_FIRST_LINE = re.compile(r"(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\S.*)")
+# "cat 0 0 0", "cat,0,0,0", "cat: 0 0 0"
+_COLOR_END = re.compile(r".*[^\d\s,;:][\s,;:]+\(?\d{1,3}[\s,;]+\d{1,3}[\s,;]+\d{1,3}\)?[\s,;:]*")
 # "3: cat", "3 cat": a number of its own before the name
 _NUMBERED_LINE = re.compile(r"(\d+)(?:\s*[:;,=\t]\s*|\s+)\S")
 _HEADER_WORDS = {
@@ -90,6 +92,12 @@ def read_name_list(file: Path) -> ClassList:
             "line k, counted from 0, is label k: remove the line, or name the class"
         )
     _require_line_numbers(file, lines)
+    # as names they would be taken for classes, and the colors for nothing
+    if len(lines) > 1 and all(_COLOR_END.fullmatch(line) for line in lines):
+        raise DataError(
+            f"{file} has a colour in every line ({lines[0]}), and a list of names has none; save it as class_dict.csv "
+            "with name,r,g,b in each line, or write the names alone if the label files hold numbers"
+        )
     # a list for a program, and not one name with commas in it, as "building, edifice" of ADE20K
     if len(lines) == 1 and "," in lines[0]:
         raise DataError(f"{file} names 1 classes, with commas in its only line; write one name per line")
@@ -124,8 +132,12 @@ def read_class_table(file: Path) -> ClassList:
     return _check_list(ClassList(file, names, values, colors), numbers)
 
 
-def require_same_lists(lists: Sequence[ClassList]) -> ClassList:
+def require_same_lists(root: Path, lists: Sequence[ClassList]) -> ClassList:
     """Return the class list to use where several files list the classes: they must agree, and colors come first.
+
+    Args:
+        root: the data folder.
+        lists: what the files say.
 
     Raises:
         DataError: two of them differ.
@@ -135,10 +147,12 @@ def require_same_lists(lists: Sequence[ClassList]) -> ClassList:
     for other in lists:
         same = other.names == chosen.names and other.values == chosen.values
         if not same or (other.colors and other.colors != chosen.colors):
+            # Roboflow has one in each split; the file of --colours may lie elsewhere
+            inside = [each.file for each in (other, chosen) if each.file.is_relative_to(root)]
+            cure = f", or leave it out with --exclude {inside[0].relative_to(root).as_posix()}" if inside else ""
             raise DataError(
                 f"{chosen.file} and {other.file} list different classes ({len(chosen.names)} and {len(other.names)}), "
-                f"so the labels have two meanings; remove the wrong one, or leave it out with --exclude "
-                f"{other.file.name}"
+                f"so the labels have two meanings; remove the wrong one{cure}"
             )
     return chosen
 

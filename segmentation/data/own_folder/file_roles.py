@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
@@ -114,6 +115,33 @@ def find_file_role(root: object, path: str) -> FileRole:
         )
     # of roles the nearest folder decides: in segmentation_data/images are images
     return FileRole(path, splits[0][1] if splits else None, roles[-1] if roles else None, tuple(parents), pure.stem)
+
+
+def require_one_name_per_split(root: object, files: Iterable[FileRole]) -> None:
+    """Refuse images in two folders that mean the same split, as ``val`` and ``dev``: they would become one.
+
+    Label files are left out, since their folders may well be called otherwise than those of the images.
+
+    Args:
+        root: the data folder, for messages.
+        files: what the paths of the files say.
+    """
+    seen: dict[str, dict[str, str]] = {}
+    for file in files:
+        named = [name for name in PurePosixPath(file.path).parts[:-1] if read_folder_name(name)[0]]
+        if file.split is None or file.role == "mask" or not named:
+            continue
+        # "valid" holds "val" too
+        word = max((alias for alias in SPLIT_ALIASES if alias in named[-1].lower()), key=len)
+        folder = file.path[: file.path.rindex(f"{named[-1]}/") + len(named[-1])]
+        words = seen.setdefault(file.split, {})
+        words.setdefault(word, folder)
+        if len(words) > 1:
+            first, second = words.values()
+            raise DataError(
+                f"{root}/{first} and {root}/{second} both mean the {file.split} split; put their files together, or "
+                f"leave one out with --exclude {second}"
+            )
 
 
 def drop_common_parents(*groups: list[FileRole]) -> list[list[FileRole]]:

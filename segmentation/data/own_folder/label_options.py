@@ -39,10 +39,7 @@ def make_own_label_space(classes: ClassList, options: DataOptions) -> tuple[Labe
         ignored.add(value)
         what = f", so class {classes.names[index]!r} is left out" if index is not None else ""
         notes.append(f"--ignore {value}: {_name_value(classes, value)} is not counted{what}")
-    for text in options.map:
-        value, index = _parse_mapping(text, classes)
-        if value in options.ignore:
-            raise UserError(f"--ignore {value} and --map {text} contradict each other; leave one of them out")
+    for text, value, index in _parse_mappings(options, classes):
         meaning[value] = index
         ignored.discard(value)
         notes.append(f"--map {text}: {_name_value(classes, value)} is class {classes.names[index]!r}")
@@ -77,8 +74,24 @@ def _note_void_classes(space: LabelSpace) -> list[str]:
         f"class {name!r} is learned and scored like any other; --ignore {value} leaves it out"
         for value, index in space.list_class_labels()
         for name in [space.class_names[index]]
-        if name.lower() in _VOID_NAMES
+        if name.lower().strip("_") in _VOID_NAMES
     ]
+
+
+def _parse_mappings(options: DataOptions, classes: ClassList) -> list[tuple[str, int, int]]:
+    """Return text, label value and class index of every ``--map``; a value has one meaning."""
+    mapped: dict[int, int] = {}
+    found = []
+    for text in options.map:
+        value, index = _parse_mapping(text, classes)
+        if value in options.ignore:
+            raise UserError(f"--ignore {value} and --map {text} contradict each other; leave one of them out")
+        # the options are kept sorted, so "the last one wins" would not be the one that the user gave last
+        if (other := mapped.setdefault(value, index)) != index:
+            both = f"{classes.names[other]!r} and {classes.names[index]!r}"
+            raise UserError(f"--map gives {_name_value(classes, value)} to {both}; leave one of the two out")
+        found.append((text, value, index))
+    return found
 
 
 def _parse_mapping(text: str, classes: ClassList) -> tuple[int, int]:

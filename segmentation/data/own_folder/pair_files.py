@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -102,10 +101,15 @@ def fold_name(name: str) -> str:
 
 def _try_two_folders(root: Path, images: list[FileRole], masks: list[FileRole]) -> Iterator[_Trial]:
     for fold in (str, fold_name):  # names that differ in case only are pairs, unless equal names are
-        for image_ending in IMAGE_ENDINGS:
-            for mask_ending in MASK_ENDINGS:
-                # 180 readings at most, each of them a pass over the names; equal names are the first one
+        # each reading is a pass over all names, so endings that no file has are left out; equal names come first
+        for image_ending in _list_used_endings(images, IMAGE_ENDINGS):
+            for mask_ending in _list_used_endings(masks, MASK_ENDINGS):
                 yield from _index_trial(root, (images, image_ending), (masks, mask_ending), fold)
+
+
+def _list_used_endings(files: list[FileRole], endings: Sequence[str]) -> list[str]:
+    stems = [file.stem.casefold() for file in files]
+    return [each for each in endings if not each or any(stem.endswith(each.casefold()) for stem in stems)]
 
 
 def _try_one_folder(root: Path, files: list[FileRole]) -> Iterator[_Trial]:
@@ -147,7 +151,8 @@ def _index_trial(
             if key in index and not ending and fold is str:
                 raise DataError(
                     f"{root / index[key].path} and {root / file.path} have the same name, so it is not clear which "
-                    f"one belongs to the pair; keep one of them, or leave one out with --exclude {file.path}"
+                    "one belongs to the pair; keep one of them, or leave one out with --exclude "
+                    f"{_find_own_folder(file.path, index[key].path)}"
                 )
             # without the ending two names are one, so the ending does not mean what it means elsewhere
             if key in index:
@@ -157,11 +162,29 @@ def _index_trial(
     yield _Trial(images[1], masks[1], *found)
 
 
+def _find_own_folder(path: str, other: str) -> str:
+    """Return the outermost folder that a file lies in and another one does not, or the path if there is none.
+
+    >>> _find_own_folder("masks/train/0.png", "labels/train/0.png"), _find_own_folder("labels/0.gif", "labels/0.png")
+    ('masks', 'labels/0.gif')
+    """
+    for parent in reversed(PurePosixPath(path).parents[:-1]):
+        if not PurePosixPath(other).is_relative_to(parent):
+            return parent.as_posix()
+    return path
+
+
 def _cut_ending(stem: str, ending: str) -> str:
     return stem[: len(stem) - len(ending)] if ending and stem.casefold().endswith(ending.casefold()) else stem
 
 
 def _make_alone_error(root: Path, trial: _Trial) -> DataError:
+    if not trial.common:  # one file that is lost is not the cause, and leaving all of them out is no cure
+        image, mask = next(iter(trial.images.values())), next(iter(trial.masks.values()))
+        return DataError(
+            f"no label file below {root} has the folders and name of an image: the first ones are {image.path} and "
+            f"{mask.path}; rename the label files as their images, with nothing but an ending such as _mask after that"
+        )
     key = min(trial.alone, key=str)
     more = f" ({len(trial.alone):,} files have no partner)" if len(trial.alone) > 1 else ""
     if key in trial.images:
@@ -174,27 +197,30 @@ def _make_alone_error(root: Path, trial: _Trial) -> DataError:
     file = trial.masks[key]
     return DataError(
         f"{root / file.path} has no image of that name{more}; fetch it, or leave the label file out with --exclude "
-        f"{file.path}"
+        f"{_suggest_exclusion(file, trial)}"
     )
 
 
 def _suggest_exclusion(file: FileRole, trial: _Trial) -> str:
-    """Return the folder of an image without a partner if no image in it has one, else its path."""
+    """Return the folder of a file without a partner if no file in it has one, else its path."""
     folder = str(PurePosixPath(file.path).parent)
-    paired = [trial.images[key].path for key in trial.common]
+    paired = [found[key].path for key in trial.common for found in (trial.images, trial.masks)]
     # the test images of a contest come without label files, all of them
     is_alone = folder != "." and not any(path.startswith(f"{folder}/") for path in paired)
     return folder if is_alone else file.path
 
 
 def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
-    stems = {key: _cut_ending(trial.images[key].stem, trial.image_ending) for key in trial.images}
-    repeated = [name for name, count in Counter((key[0], stem) for key, stem in stems.items()).items() if count > 1]
+    keys: dict[str | None, list[PairKey]] = {}
+    for key in trial.images:
+        keys.setdefault(key[0], []).append(key)
     splits: dict[str | None, list[ImageLabelPair]] = {}
-    for key, image in trial.images.items():
-        # the folders belong to the name only where it takes them to tell two images apart
-        name = "_".join((*image.parents, stems[key])) if repeated else stems[key]
-        splits.setdefault(key[0], []).append(ImageLabelPair(name, root / image.path, root / trial.masks[key].path))
+    for split, inside in keys.items():
+        names = _name_images([trial.images[key] for key in inside], trial.image_ending)
+        splits[split] = [
+            ImageLabelPair(name, root / trial.images[key].path, root / trial.masks[key].path)
+            for key, name in zip(inside, names, strict=True)
+        ]
     for pairs in splits.values():
         # items are numbered in this order, whatever order a file system lists them in
         pairs.sort(key=lambda pair: pair.name)
@@ -211,3 +237,17 @@ def _make_pairs(root: Path, trial: _Trial) -> NamedPairs:
     if trial.image_ending or trial.mask_ending or image_path.parent == mask_path.parent:
         notes.append(f"pairs by name: {mask_path.name} is the label file of {image_path.name}")
     return NamedPairs(splits, used, tuple(notes))
+
+
+def _name_images(images: list[FileRole], ending: str) -> list[str]:
+    """Return the name of each image of a split.
+
+    The names of a split follow from its own files alone: evaluation, scoring and verification read only the test split,
+    and must call its images as the run did.
+    """
+    stems = [_cut_ending(image.stem, ending) for image in images]
+    # the folders belong to the name only where it takes them to tell two images apart
+    if len(set(stems)) == len(stems):
+        return stems
+    (inside,) = drop_common_parents(images)
+    return ["_".join((*image.parents, stem)) for image, stem in zip(inside, stems, strict=True)]

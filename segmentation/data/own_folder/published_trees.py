@@ -88,6 +88,7 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
     by_name = {PurePosixPath(path).stem.lower(): path for path in lists}
     if {"train", "val"} <= by_name.keys():
         by_name.pop("trainval", None)
+    _require_split_lists(tree, by_name)
     folders = [_index_folder(tree, home + name) for name in ("JPEGImages", "SegmentationClass")]
     splits: dict[str | None, list[ImageLabelPair]] = {}
     taken: dict[str, str] = {}
@@ -96,12 +97,16 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
         pairs = splits.setdefault(split, [])
         # names with a space are quoted
         for name in filter(None, (line.strip().strip('"') for line in read_user_text(tree.root / path).split("\n"))):
+            if name in taken and taken[name] == path:
+                raise DataError(f"{tree.root / path} lists {name} twice, which would count it twice; take one line out")
             if taken.setdefault(name, path) != path:
                 raise DataError(
                     f"{name} is listed in {taken[name]} and in {path} of {tree.root}; leave one of the lists out with "
                     f"--exclude {path}"
                 )
             pairs.append(_find_listed_pair(tree.root, home, name, path, folders))
+        if not pairs:
+            raise DataError(f"{tree.root / path} lists no image; complete it, or leave it out with --exclude {path}")
     for pairs in splits.values():
         pairs.sort(key=lambda pair: pair.name)
     # the 21 names are a fact of the official set only; an export in its layout has its own list
@@ -116,6 +121,17 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
         f"{PurePosixPath(path).name} {len(splits[SPLIT_ALIASES.get(name)])}" for name, path in by_name.items()
     )
     return VocTree(splits, frozenset(used), is_official, (f"pairs listed in {home}ImageSets/Segmentation: {listed}",))
+
+
+def _require_split_lists(tree: TreeFiles, by_name: Mapping[str, str]) -> None:
+    """Require that every list is named after a split, or none is: as CVAT's ``default.txt``."""
+    named = [path for name, path in by_name.items() if name in SPLIT_ALIASES]
+    loose = [path for name, path in by_name.items() if name not in SPLIT_ALIASES]
+    if named and loose:
+        raise DataError(
+            f"{tree.root / loose[0]} is not named after a split, and {PurePosixPath(named[0]).name} is; rename it to "
+            f"train.txt, val.txt or test.txt, or leave it out with --exclude {loose[0]}"
+        )
 
 
 def _index_folder(tree: TreeFiles, folder: str) -> dict[str, str]:

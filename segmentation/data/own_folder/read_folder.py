@@ -25,7 +25,7 @@ from segmentation.data.own_folder.class_lists import (
     read_name_list,
     require_same_lists,
 )
-from segmentation.data.own_folder.file_roles import find_file_role
+from segmentation.data.own_folder.file_roles import find_file_role, require_one_name_per_split
 from segmentation.data.own_folder.label_options import make_own_label_space
 from segmentation.data.own_folder.pair_files import pair_named_files
 from segmentation.data.own_folder.published_trees import VOC_CLASSES, find_cityscapes_tree, find_voc_tree
@@ -80,7 +80,7 @@ def read_segfolder(root: Path, *, test_only: bool = False) -> SegmentationDatase
         require_all_used(tree, {*found.used, *list_paths}, _hint_unused(tree, found.used))
     # the user's own list wins over the facts of a published set
     if lists:
-        classes = require_same_lists(lists)
+        classes = require_same_lists(root, lists)
     elif found.classes is not None:
         classes = found.classes
     else:
@@ -146,6 +146,7 @@ def _find_files(tree: TreeFiles, has_list: bool, test_only: bool) -> _FoundFiles
     cityscapes = None if has_list else find_cityscapes_tree(tree)
     paths = frozenset(cityscapes.files if cityscapes else filter(is_image_name, tree.files))
     roles = [find_file_role(tree.root, path) for path in sorted(paths)]
+    require_one_name_per_split(tree.root, roles)
     if test_only:  # the other splits need not be there, nor be whole
         named = [split for split in ("test", "val") if any(role.split == split for role in roles)]
         roles = [role for role in roles if not named or role.split == named[0]]

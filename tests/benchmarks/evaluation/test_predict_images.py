@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,15 @@ def test_a_checkpoint_that_is_missing_is_said_to_be_missing(tmp_path: Path) -> N
     (tmp_path / "there.pth").touch()
     with pytest.raises(UserError, match="is not in the folder of a run"):
         find_checkpoint_run(tmp_path / "there.pth")
+
+
+def test_an_image_that_is_named_twice_is_predicted_once(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list_images([tmp_path / "b.png", tmp_path]) == [tmp_path / "b.png", tmp_path / "a.png"]
+
+
+def test_a_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"a\.png is neither a file nor a folder"):
+        list_images([tmp_path])

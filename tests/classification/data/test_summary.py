@@ -108,3 +108,15 @@ def test_digits_have_a_summary_without_files(tmp_path: Path) -> None:
     images = summary.splits["test"].images
     assert images is not None and images.smallest == images.largest == (8, 8) and "gray, 8 bit" in images.pixels
     assert {picture.caption[0] for picture in summary.draw_samples().pictures} == set("0123456789")
+
+
+def test_a_class_in_two_spellings_is_seen(tmp_path: Path) -> None:
+    def find(*names: str) -> tuple[str, ...]:
+        files = {"train": [("a.png", 0), ("b.png", 1)], "test": [("c.png", 2)]}
+        return tuple(text for text in summarize_images(make_splits(tmp_path, files), names).findings if "alike" in text)
+
+    for pair in (("Cat", "cat"), ("big cat", "big_cat"), ("01", "1"), ("cat ", "cat")):
+        assert find(*pair, "dog") == (
+            f"the classes {pair[0]!r} and {pair[1]!r} are written nearly alike: are they one class?",
+        )
+    assert find("A", "a", "b") == find("1", "10", "100") == find("cat", "cats", "dog") == ()

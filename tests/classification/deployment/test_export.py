@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.cli.main import main
 from classification.as_is.finished_classifier import open_classifier
@@ -169,3 +170,22 @@ def test_a_data_root_is_for_runs(run: Path, tmp_path: Path) -> None:
     classifier = open_classifier(ModelSource(run=run))
     with pytest.raises(UserError, match="--data-root is the folder of a run's data"):
         export_classifier(replace(classifier, run=None), "onnx", "int8", tmp_path, data_root=tmp_path)
+
+
+def test_a_run_on_a_part_of_own_images_is_calibrated_on_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The record has the fingerprint of the complete data, whatever part of them a limit keeps."""
+    skip_without_runtime("onnx")
+    noise = np.random.default_rng(0)
+    for place in ("train/cat", "train/dog", "val/cat", "val/dog"):
+        (tmp_path / "data" / place).mkdir(parents=True)
+        for name in range(8):
+            pixels = noise.integers(0, 255, (8, 8, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / place / f"{name}.png")
+    data = ["--data-root", str(tmp_path / "data")]
+    words = ["--backbone", "vit_pico", "--protocol", "finetune", "--tier", "smoke", "--set", "max_items=6"]
+    assert main(["run", "imagefolder", *words, *data, "--device", "cpu", "--out", str(tmp_path / "runs")]) == 0
+    (record,) = tmp_path.rglob("record.json")
+    assert main(["export", str(record.parent), "--format", "onnx", "--precision", "int8", *data]) == 0
+    assert "training images of imagefolder" in capsys.readouterr().out

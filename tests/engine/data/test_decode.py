@@ -350,3 +350,22 @@ def test_the_decoder_of_a_domain_is_named_with_its_version() -> None:
     for domain in OPENCV_DOMAINS:
         assert describe_decoder(domain).startswith(f"OpenCV {cv2.__version__} with ")
         assert f"Pillow {version('pillow')}" in describe_decoder(domain)
+
+
+def test_a_scan_in_which_zero_is_white_is_no_negative(tmp_path: Path) -> None:
+    """The same picture with 8 and with 16 bits, as radiographs are stored."""
+    levels = np.array([[0, 10, 200, 255]], np.uint8)
+    for bits, scale in ((8, 1), (16, 257)):
+        path = tmp_path / f"{bits}.tif"
+        values = (255 - levels).astype(np.uint16 if bits == 16 else np.uint8) * scale
+        tifffile.imwrite(path, values, photometric="miniswhite")
+        assert np.asarray(open_rgb(path))[..., 0].tolist() == levels.tolist()
+        assert decode_bgr(path.read_bytes(), path)[..., 0].tolist() == levels.tolist()
+
+
+def test_a_strip_that_would_take_gigabytes_when_resized_is_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (1000, 1)).save(tmp_path / "long.png")
+    open_rgb(tmp_path / "long.png")
+    Image.new("RGB", (1, 1001)).save(tmp_path / "longer.png")
+    with pytest.raises(DataError, match=r"longer\.png is 1 x 1,001 px, .* cut it into pieces, or leave it out with"):
+        open_rgb(tmp_path / "longer.png")

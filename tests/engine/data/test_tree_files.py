@@ -77,6 +77,8 @@ def test_exclude_stays_below_the_folder(path: str) -> None:
         (("raw/a/0.png", "raw/b/0.png", "a/0.png"), ("a/0.png",), "--exclude raw"),
         # a pattern would leave out what is used too
         (("a/0.png", "a/1.png", "a/2.png"), ("a/0.png",), "--exclude a/1.png a/2.png"),
+        # in each split, so that the refusal is not the first of several
+        (("a/x/.c/0.png", "b/x/.c/0.png", "b/y/.c/0.png", "a/x/0.png"), ("a/x/0.png",), "--exclude '*/*/.c'"),
         (("a b.txt", "a/0.png"), ("a/0.png",), "--exclude 'a b.txt'"),
         (("photo [1].png", "a/0.png"), ("a/0.png",), "--exclude 'photo [1].png'"),
         (("-.txt", "a/0.png"), ("a/0.png",), "--exclude ./-.txt"),
@@ -132,3 +134,34 @@ def test_sweeps_and_analyses_beside_the_data_are_not_data(tmp_path: Path, made: 
     assert list_tree(tmp_path).files == ("cat/0.png",)
     (tmp_path / "runs" / made).rename(tmp_path / "0.png")
     assert len(list_tree(tmp_path).files) == 3, "a class of that name is data"
+
+
+def test_folder_that_is_linked_into_two_places_is_in_both(tmp_path: Path) -> None:
+    """In one place alone, ``train/cat`` would be empty, or a second name of a class would be dropped in silence."""
+    _write(tmp_path, "raw/cat/0.png")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train/cat").symlink_to(tmp_path / "raw/cat")
+    assert list_tree(tmp_path).files == ("raw/cat/0.png", "train/cat/0.png")
+    with open_run_scope(data_options=make_data_options({"exclude": ["raw"]})):
+        assert list_tree(tmp_path).files == ("train/cat/0.png",)
+
+
+def test_two_names_of_a_folder_side_by_side_are_one(tmp_path: Path) -> None:
+    _write(tmp_path, "valid/0.png")
+    (tmp_path / "val").symlink_to("valid")
+    assert list_tree(tmp_path).files == ("val/0.png",)
+
+
+def test_folders_that_are_linked_into_each_other_end(tmp_path: Path) -> None:
+    _write(tmp_path, "a/0.png", "b/0.png")
+    (tmp_path / "a/b").symlink_to(tmp_path / "b")
+    (tmp_path / "b/a").symlink_to(tmp_path / "a")
+    assert list_tree(tmp_path).files == ("a/0.png", "a/b/0.png", "b/0.png", "b/a/0.png")
+
+
+def test_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
+    """Whoever opens a pipe waits until somebody writes into it."""
+    _write(tmp_path, "cat/0.png")
+    os.mkfifo(tmp_path / "cat/1.png")
+    with pytest.raises(DataError, match=r"1\.png is neither a file nor a folder"):
+        list_tree(tmp_path)

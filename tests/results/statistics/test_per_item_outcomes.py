@@ -12,7 +12,7 @@ from foundation.errors import RecordError
 from results.records.record import Record
 from results.records.store import RECORD_FILE
 from results.statistics.per_item_outcomes import NoItemValueError, build_sample, read_item_outcomes, recompute_metric
-from results.statistics.ranking import StoredRun
+from results.statistics.ranking import StoredRun, build_row_sample
 from tests.results.make import write_digits_run
 
 RIGHT = [place % 3 > 0 for place in range(40)]
@@ -131,3 +131,11 @@ def test_runs_on_other_items_are_not_paired(run: StoredRun) -> None:
     with pytest.raises(RecordError, match="not scored on the same items"):
         build_sample([first, second])
     assert (run[0] / RECORD_FILE).exists()
+
+
+def test_a_single_item_gives_its_value_and_no_uncertainty(tmp_path: Path) -> None:
+    """A folder with one sequence is what most people try first; its number was said to contradict its items."""
+    run = write_digits_run(tmp_path / "run", "vit_nano", [True])
+    assert recompute_metric(read_item_outcomes(*run, "top1")) == 100
+    with pytest.raises(RecordError, match="tested on a single item, from which no uncertainty"):
+        build_row_sample([run], "top1")

@@ -69,7 +69,7 @@ def test_what_is_no_label_file_is_refused(tmp_path: Path) -> None:
     for name, reason in {
         "jpeg.png": "is a JPEG image, whose compression changes label values; export the labels as .png",
         "float.tif": "holds floating-point numbers; save its class numbers as an 8-bit .png",
-        "alpha.png": "is a color image (LA)",
+        "alpha.png": "has a channel of transparency (LA)",
         "film.gif": "holds 2 pictures",
         "huge.png": "has more than 250 million pixels",
     }.items():

@@ -28,6 +28,7 @@ from segmentation.deployment.runtime_network import SegmentorNetwork, make_segme
 from segmentation.tasks import MINI_ADE
 from tests.deployment.make import skip_without_runtime
 from tests.segmentation.as_is.make import CONFIG, write_config
+from tests.wild_data.test_masks import make_writer, write_image, write_mask
 
 UPER_HEAD = CONFIG[CONFIG.index("    decode_head=dict(") : CONFIG.index("    auxiliary_head=dict(")]
 FCN_HEAD = """    decode_head=dict(
@@ -205,3 +206,24 @@ def test_int8_is_calibrated_on_the_runs_training_images(
     assert labels.max() < 150
     assert main([*words, "--size", "64"]) == 2
     assert "must be dynamic, or height x width such as 512x512" in capsys.readouterr().err
+
+
+def test_int8_is_calibrated_on_a_part_of_own_data_read_with_the_options_of_the_run(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A smoke run takes four images of each split, and its record has the fingerprint of all of them."""
+    skip_without_runtime("onnx")
+    rows = [[0, 1], [1, 7]]
+    make_writer(rows=rows)(tmp_path / "data")
+    for name in ("c", "d", "e"):
+        write_image(tmp_path / f"data/images/train/{name}.jpg")
+        write_mask(tmp_path / f"data/labels/train/{name}.png", rows)
+    words = ("--data-root", str(tmp_path / "data"), "--device", "cpu", "--out", str(tmp_path / "runs"), "--ignore", "7")
+    options = ("--backbone", "vit_nano", "--protocol", "linear", "--tier", "smoke")
+    assert main(["run", "segfolder", *options, *words]) == 0
+    (record,) = tmp_path.rglob("record.json")
+    assert json.loads(record.read_text())["config"]["recipe"]["max_items"] == 4
+    export = ["export", str(record.parent), "--format", "onnx", "--precision", "int8", "--data-root"]
+    assert main([*export, str(tmp_path / "data")]) == 0, capsys.readouterr().err
+    (manifest,) = record.parent.rglob("manifest.json")
+    assert json.loads(manifest.read_text())["calibration"]["source"] == "crops of training images of segfolder"

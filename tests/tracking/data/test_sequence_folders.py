@@ -173,3 +173,12 @@ def test_what_is_excluded_below_a_split_is_named_from_the_data_root(tmp_path: Pa
     with open_run_scope(data_options=make_data_options({"exclude": ["test/dog"]})):
         assert [video.name for video in read_folder_videos(tmp_path, "test")] == ["cat"]
         assert [video.name for video in read_folder_videos(tmp_path, "train")] == ["owl"]
+
+
+@pytest.mark.parametrize("root", [".", "./", "../cat"])
+def test_a_sequence_has_its_name_from_every_place(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was nameless where the data root is the folder in which bench is called."""
+    write_sequence(tmp_path / "cat", "1,2,3,4\n" * 3)
+    monkeypatch.chdir(tmp_path / "cat")
+    with open_run_scope(data_options=make_data_options({})):
+        assert [video.name for video in read_folder_videos(Path(root))] == ["cat"]

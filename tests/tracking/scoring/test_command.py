@@ -126,6 +126,7 @@ def test_got10k_val_needs_no_precision_plots(tmp_path: Path, capsys: Text) -> No
 @pytest.mark.parametrize(
     ("words", "says", "code"),
     [
+        (["trackfolder", "--results", "good"], "with bench evaluate trackfolder --run RUN", 2),
         (["lasott", "--results", "good"], "unknown set 'lasott'; did you mean lasot", 2),
         (["lasot", "--results", "good"], "no ground truth of LaSOT testing set in data", 2),
         (["lasot", "--results", "good", "--data-root", "."], "of the 3 sequences in lasot is in the official list", 2),

@@ -18,16 +18,15 @@ FRAME = np.zeros((48, 64, 3), np.uint8)
 
 
 def test_the_first_box_of_a_lasot_like_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_folder(tmp_path / "bag-1" / "img")
+    write_folder(tmp_path / "bag-1" / "img", 3)
     (tmp_path / "bag-1" / "groundtruth.txt").write_text("1,2,3,4\n5,6,7,8\nNaN,NaN,NaN,NaN\n")
     for start, box in ((0, [1, 2, 3, 4]), (1, [5, 6, 7, 8])):
         (found,) = resolve_starts((), [0.4], open_frame_source(str(tmp_path / "bag-1"), start_frame=start))(FRAME)
         assert list(found.box) == box and found.lost_threshold == 0.4
         assert found.origin == f"groundtruth.txt, line {start + 1}"
         assert f"groundtruth.txt, line {start + 1}" in capsys.readouterr().err
-    for start, words in ((2, "line 3, has no target in that frame; begin at another"), (5, "has 3 lines, none for")):
-        with pytest.raises(UserError, match=words):
-            resolve_starts((), [0.4], open_frame_source(str(tmp_path / "bag-1"), start_frame=start))
+    with pytest.raises(UserError, match="line 3, has no target in that frame; begin at another"):
+        resolve_starts((), [0.4], open_frame_source(str(tmp_path / "bag-1"), start_frame=2))
     # no annotation, and no folder
     for place in (tmp_path / "bag-1" / "img", write_video(tmp_path / "walk.avi")):
         with pytest.raises(UserError, match="the box of the target in the first frame is missing; give it with --init"):
@@ -50,12 +49,31 @@ def test_annotations_of_other_data_sets(tmp_path: Path) -> None:
     (tmp_path / "mot" / "gt").mkdir()
     (tmp_path / "mot" / "gt" / "gt.txt").write_text("1,1,5,6,30,20,1,1,1\n")
     with pytest.raises(
-        UserError, match=r"missing .mot/gt/gt\.txt has boxes of several targets, so none is taken.; give"
+        UserError, match=r"missing .\S*mot/gt/gt\.txt has boxes of one of several .*, so none is taken.; give"
     ):
         resolve_starts((), [0.5], open_frame_source(str(tmp_path / "mot")))
+    # the same rows beside the frames, also eight numbers that could be corners
+    for rows in ("1,1,5,6,30,20,1,1,1\n", "1,1,5,6,30,20,1,1\n1,2,5,6,30,20,1,1\n"):
+        (tmp_path / "mot" / "gt.txt").write_text(rows)
+        with pytest.raises(UserError, match=r"mot/gt\.txt has boxes of one of several targets, or of all"):
+            resolve_starts((), [0.5], open_frame_source(str(tmp_path / "mot")))
     (tmp_path / "otb" / "gt.txt").write_text("7,8,30,20\n7,8,30,20\n")
     with pytest.raises(UserError, match=r"groundtruth_rect\.txt and gt\.txt could both have the box"):
         resolve_starts((), [0.5], open_frame_source(str(tmp_path / "otb")))
+
+
+def test_a_line_belongs_to_a_frame_only_if_there_is_one_for_each(tmp_path: Path) -> None:
+    """Four folders of OTB are annotated from a later frame on: line 1 is no box of the first image."""
+    folder = write_folder(tmp_path / "david", 4)
+    (folder / "groundtruth_rect.txt").write_text("5,6,30,20\n" * 2)
+    with pytest.raises(UserError, match=r"has 2 lines for 4 images, .* give it with --init"):
+        resolve_starts((), [0.5], open_frame_source(str(folder)))
+    # the first box alone, as where the others are on a server
+    (folder / "groundtruth_rect.txt").write_text("5,6,30,20\n")
+    (found,) = resolve_starts((), [0.5], open_frame_source(str(folder)))(FRAME)
+    assert list(found.box) == [5, 6, 30, 20]
+    with pytest.raises(UserError, match=r"has 1 line, none for frame 1 .from 0.; give it with --init"):
+        resolve_starts((), [0.5], open_frame_source(str(folder), start_frame=1))
 
 
 @pytest.mark.parametrize("content", [b"x,y\n", "1,2,3,4\n".encode("utf-16"), b"\xff\xfe\x00", b"1,2,3,4,5,6\n", b""])

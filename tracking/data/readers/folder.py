@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -11,12 +11,18 @@ from engine.data import image_formats
 from engine.data.data_options import get_data_options
 from engine.data.image_formats import is_image_name
 from engine.data.split_folders import require_split_names
-from engine.data.tree_files import TreeFiles, list_tree, require_all_used
+from engine.data.tree_files import TreeFiles, is_litter, list_tree, require_all_used
 from foundation.errors import DataError
+from foundation.plural import format_count
 from foundation.run_scope import memoize_in_run
 from tracking.data.readers.sequence import Video, read_text
 from tracking.data.sequence_folders.find_sequences import FoundSequence, describe_unused, find_sequences
-from tracking.data.sequence_folders.layout_names import LIST_FILE, is_set_file
+from tracking.data.sequence_folders.layout_names import (
+    LIST_FILE,
+    TEST_LIST_FILE,
+    TRAIN_LIST_FILE,
+    is_set_file,
+)
 from tracking.data.sequence_folders.read_sequence import ReadSequence, read_found_sequence
 
 GROUND_TRUTH_FILE = "groundtruth.txt"
@@ -79,7 +85,7 @@ def read_folder_content(root: Path, split: str = "") -> FolderContent:
             f"(one box x, y, w, h per line){_describe_found(tree)}{way_out}"
         )
     names = _name_sequences(found, root, split)
-    used = {path for each in found for path in each.list_files()} | _find_set_files(tree, found, names)
+    used = {path for each in found for path in each.list_files()} | _find_set_files(tree, found, names, split)
     unused = [path for path in tree.files if path not in used]
     require_all_used(tree, used, describe_unused(unused[0]) if unused else "")
     target = get_data_options().target
@@ -108,10 +114,18 @@ def find_test_split(root: Path) -> str:
         root: the folder of the data.
 
     Raises:
-        DataError: a folder has a name under which a split is not found, or a file is beside the splits.
+        DataError: a folder has a name under which a split is not found, a file is beside the splits, or there are
+            sequences to train on and none to test.
     """
     require_split_names(root)  # beside Test, all of root would be the test, its training sequences too
     if not (root / TEST_FOLDER).is_dir():
+        # bench may train on them, and equal frames are found only where every byte is hashed
+        if has_files(root, TRAIN_FOLDER):
+            raise DataError(
+                f"{root} has the folder {TRAIN_FOLDER} and no folder {TEST_FOLDER}, so its training sequences would be "
+                f"tested; put what is tested into {root / TEST_FOLDER}, or leave the others out with --exclude "
+                f"{TRAIN_FOLDER}"
+            )
         return ""
     tree = list_tree(root)
     inside = {path for path in tree.files if path.startswith((f"{TEST_FOLDER}/", f"{TRAIN_FOLDER}/"))}
@@ -158,7 +172,9 @@ def list_image_files(folder: Path, suffixes: Collection[str] = IMAGE_SUFFIXES) -
         suffixes: file name suffixes of images, in lower case.
     """
     place = folder / "img" if (folder / "img").is_dir() else folder
-    return sorted((path for path in place.iterdir() if path.suffix.lower() in suffixes), key=_natural_sort_key)
+    # a volume of macOS has a file ._0001.jpg beside each 0001.jpg
+    images = (path for path in place.iterdir() if path.suffix.lower() in suffixes and not is_litter(path.name))
+    return sorted(images, key=_natural_sort_key)
 
 
 def _natural_sort_key(path: Path) -> tuple[tuple[int, str], ...]:
@@ -176,7 +192,8 @@ def _name_sequences(found: Sequence[FoundSequence], root: Path, split: str) -> l
     """
     # a folder that is a sequence itself is named as that folder
     inner = [(each.own_name or f"{each.folder}/").removeprefix(f"{split}/").strip("/") for each in found]
-    names = [(name or (root / split).name).replace("/", "_") for name in inner]
+    # resolved, as . and .. have no name of their own
+    names = [(name or (root / split).resolve().name).replace("/", "_") for name in inner]
     places: dict[str, str] = {}
     for name, each in zip(names, found, strict=True):
         if name in places:  # the boxes of one would be written over those of the other
@@ -194,25 +211,61 @@ def _name_sequences(found: Sequence[FoundSequence], root: Path, split: str) -> l
     return names
 
 
-def _find_set_files(tree: TreeFiles, found: Sequence[FoundSequence], names: Sequence[str]) -> set[str]:
+def _find_set_files(tree: TreeFiles, found: Sequence[FoundSequence], names: Sequence[str], split: str) -> set[str]:
     """Return the files above the sequences that describe the set.
 
     Raises:
-        DataError: ``list.txt`` names a sequence that is not there.
+        DataError: a list names other sequences than those that are read.
     """
     files = _list_set_files(tree)
-    present = {*names, *(PurePosixPath(each.folder).name for each in found)}
     for path in sorted(files):
-        if PurePosixPath(path).name != LIST_FILE:
-            continue
-        listed = read_text(tree.root / path).split()
-        missing = [name for name in listed if name not in present]
-        if missing:
-            raise DataError(
-                f"{tree.root / path} names {len(listed):,} sequences, of which {missing[0]} is not there "
-                f"({len(missing):,} are missing); complete the set, or leave the list out with --exclude {path}"
-            )
+        # a list is of the sequences below its own folder
+        home = PurePosixPath(path).parent.as_posix()
+        prefix = "" if home == "." else f"{home}/"
+        inner = {
+            each.folder: {name, PurePosixPath(each.folder).name, each.folder.removeprefix(prefix)}
+            for each, name in zip(found, names, strict=True)
+            if f"{each.folder}/".startswith(prefix)
+        }
+        _require_listed(tree.root / path, path, inner, split)
     return files
+
+
+def _require_listed(file: Path, path: str, names: Mapping[str, set[str]], split: str) -> None:
+    """Require that a list names the sequences that are read, and that no training sequence is tested.
+
+    Args:
+        file: the list.
+        path: the list, relative to the folder of the data.
+        names: by folder of a sequence, the names by which it may be listed.
+        split: the folder that is read.
+
+    Raises:
+        DataError: it does not.
+    """
+    kind = PurePosixPath(path).name.lower()
+    if kind not in (LIST_FILE, TEST_LIST_FILE, TRAIN_LIST_FILE):
+        return
+    listed, way_out = read_text(file).split("\n"), f"or leave the list out with --exclude {path}"
+    listed = [line.strip() for line in listed if line.strip()]
+    missing = [name for name in listed if all(name not in both for both in names.values())]
+    if kind == LIST_FILE and missing:
+        raise DataError(
+            f"{file} names {format_count(len(listed), 'sequence')}, of which {missing[0]} is not there "
+            f"({len(missing):,} are missing); complete the set, {way_out}"
+        )
+    unlisted = [folder for folder, both in names.items() if not both & set(listed)]
+    # the list of the other split names none of the sequences
+    other = TEST_LIST_FILE if split == TRAIN_FOLDER else TRAIN_LIST_FILE
+    wrong = [folder for folder in names if folder not in unlisted] if kind == other else unlisted
+    if wrong:
+        does = "names" if kind == other else "does not name"
+        more = f" and {len(wrong) - 1:,} more" if len(wrong) > 1 else ""
+        fate = "trained on" if split == TRAIN_FOLDER else "tested"
+        raise DataError(
+            f"{file} {does} the sequence {wrong[0]}{more}, which would be {fate}; leave the sequence out with "
+            f"--exclude {wrong[0]}, {way_out}"
+        )
 
 
 def _list_set_files(tree: TreeFiles) -> set[str]:

@@ -75,7 +75,7 @@ def read_trackingnet_videos(root: Path) -> list[Video]:
     Raises:
         DataError: a file is missing or damaged; the message names it and says how to fix it.
     """
-    files = sorted(root.glob("TRAIN_*/anno/*.txt"))
+    files = sorted(root.glob("TRAIN_*/anno/[!.]*.txt"))
     if not files:
         raise DataError(f"{root} has no TRAIN_0/anno/*.txt; it should hold TrackingNet's folders TRAIN_0 to TRAIN_11")
     videos = []
@@ -143,6 +143,12 @@ def read_coco_stills(root: Path) -> StillImages:
             for each in content["annotations"]
             if not each["iscrowd"] and min(each["bbox"][2:]) > MIN_COCO_SIDE
         ]
+        boxes = np.array([box for _, box in chosen], np.float64)
+        # image ids to indices, which take less memory than one file name per box
+        places = {number: place for place, number in enumerate(names)}
+        indices = [places[number] for number, _ in chosen]
+        if not (np.isfinite(boxes).all() and all(isinstance(name, str) for name in names.values())):
+            raise ValueError("a box is not finite, or a name is not text")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} is not COCO's file of instances ({type(error).__name__}: {error}); download it again"
@@ -151,10 +157,6 @@ def read_coco_stills(root: Path) -> StillImages:
         raise DataError(
             f"{path} has no object wider and higher than {MIN_COCO_SIDE} px, so it is not complete; download it again"
         )
-    # image ids to indices, which take less memory than one file name per box
-    places = {number: place for place, number in enumerate(names)}
-    boxes = np.array([box for _, box in chosen], np.float64)
-    indices = [places[number] for number, _ in chosen]
     files = list(names.values())
     folder = _find_coco_images(root, [files[index] for index in np.unique(indices)])
     return StillImages(folder, files, indices, boxes)

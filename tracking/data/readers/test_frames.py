@@ -19,6 +19,7 @@ from tracking.data.readers import lasot
 from tracking.data.readers.folder import list_image_files
 from tracking.data.readers.sequence import FrameFiles, NumberedFiles
 from tracking.data.readers.zips import ZippedSequence, read_zip_contents
+from tracking.data.sequence_folders.frame_order import order_frames, require_no_gap
 
 OTB_FRAME_RANGES: Mapping[str, tuple[int, int]] = {
     "BlurCar1": (247, 988),
@@ -147,12 +148,14 @@ def find_nfs_frames(folder: Path, name: str, place: Path, num_boxes: int) -> Fra
         num_boxes: number of its boxes at 30 fps.
 
     Raises:
-        DataError: there is no folder of images.
+        DataError: there is no folder of images, or an image is missing between others.
     """
     images = place.with_suffix("")
     if not images.is_dir():
         raise DataError(f"sequence {name} has no folder {images} with its frames; fetch it again")
     frames = list_image_files(images, {".jpg"})
+    # of a sequence with a surplus image, one that is lost in the middle would leave as many frames as boxes
+    require_no_gap(order_frames([str(path) for path in frames]), name)
     # more than one is a damaged sequence, which the comparison with the boxes reports
     return frames[:num_boxes] if len(frames) == num_boxes + 1 else frames
 

@@ -55,25 +55,32 @@ def _explain_columns(values: FloatArray) -> str:
             "line 1, is a label of YOLO (class, centre and size as fractions of the image); write x,y,w,h in pixels, "
             "with x = (cx - w/2) * image width"
         )
+    # a confidence follows boxes whose x may happen to count up; no target is a pixel high in all frames
+    if columns == 5 and (values[:, 4] >= 0).all() and (values[:, 4] <= 1).all():
+        return "line 1, ends with a number from 0 to 1, as a confidence; delete the last column, so that x,y,w,h remain"
     # after the fractions: YOLO's classes may happen to count up too
     if columns == 5 and counts:
         return "line 1, begins with the number of the frame; delete the first column, so that x,y,w,h remain"
     whole = len(first) > 1 and bool((values[:, :2] == np.round(values[:, :2])).all())
     if 6 <= columns <= 10 and whole and (first >= 0).all() and not np.isnan(values).any() and _is_sorted(values):
         return (
-            f"line 1, has {columns} numbers, as rows of MOT (frame, target, x, y, w, h, ...); call the file gt/gt.txt, "
-            "and choose one with --target"
+            f"line 1, has {columns} numbers, as rows of MOT (frame, target, x, y, w, h, ...); call the file gt/gt.txt"
         )
     return ""
 
 
 def _is_sorted(values: FloatArray) -> bool:
     """Return whether rows are sorted by frame or by target, as those of MOT, and not as coordinates are."""
-    # eight numbers are also four corners, of which the first hardly counts from the first frame on
-    columns = values[:, :1] if values.shape[1] == 8 else values[:, :2]
-    if values.shape[1] == 8 and (values[0, 0] > 1 or values[-1, 0] == values[0, 0]):
-        return False
-    return bool(np.isin(np.diff(columns, axis=0), (0, 1)).all(axis=0).any())
+    if values.shape[1] != 8:
+        return bool(np.isin(np.diff(values[:, :2], axis=0), (0, 1)).all(axis=0).any())
+    # eight numbers are also four corners, of which the first hardly counts from the first frame on, and the fourth is
+    # not within a pixel of the left edge in all frames, as a confidence is from 0 to 1
+    frames, targets = values[:, 0], values[:, 1]
+    is_confident = bool((values[:, 6] <= 1).all())
+    by_frame = bool(np.isin(np.diff(frames), (0, 1)).all()) and frames[-1] > frames[0]
+    goes_on = np.diff(targets) == 0
+    by_target = bool(np.isin(np.diff(targets), (0, 1)).all() and (np.diff(frames)[goes_on] > 0).all())
+    return (by_frame and (is_confident or frames[0] <= 1)) or (by_target and is_confident)
 
 
 def explain_boxes(boxes: FloatArray, image_size: tuple[int, int] | None) -> str:

@@ -21,6 +21,9 @@ REGION_NOTES: dict[RegionKind, str] = {
     "mask": "masks became the smallest upright box around their pixels",
 }
 
+MAX_MASK_NUMBER = 2**31
+"""Larger numbers are no pixels, and sums of them would not fit into whole numbers."""
+
 ABSENT_BOX = (np.nan,) * 4
 
 
@@ -142,7 +145,7 @@ def _parse_regions(lines: Sequence[str], kind: RegionKind, path: Path) -> FloatA
 
 def _is_mask(values: Sequence[float]) -> bool:
     """Return whether numbers are a window in which the runs of pixels fit."""
-    whole = all(value == int(value) for value in values)
+    whole = all(value == int(value) and abs(value) <= MAX_MASK_NUMBER for value in values)
     return whole and min(values[2:]) >= 0 and sum(values[4:]) <= values[2] * values[3]
 
 

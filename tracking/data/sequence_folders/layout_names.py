@@ -18,6 +18,8 @@ SEQUENCE_INFO_FILE = "seqinfo.ini"
 """Name, length and folder of images of a sequence of MOT."""
 LIST_FILE = "list.txt"
 """The names of all sequences (GOT-10k, VOT)."""
+TEST_LIST_FILE, TRAIN_LIST_FILE = "testing_set.txt", "training_set.txt"
+"""The names of the sequences of each split (LaSOT), which may be of more sequences than are there."""
 
 _ONE_TARGET = re.compile(r"(groundtruth|groundtruth_rect|ground_truth|gt)\.(txt|csv)", re.IGNORECASE)
 _NUMBERED_TARGET = re.compile(

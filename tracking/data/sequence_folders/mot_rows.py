@@ -13,6 +13,7 @@ from foundation.errors import DataError
 from foundation.plural import format_count
 from tracking.data.box_files import decode_lines, read_bytes
 from tracking.data.boxes import BoolArray, FloatArray
+from tracking.data.sequence_folders.annotation_causes import explain_boxes
 
 MIN_COLUMNS, MAX_COLUMNS = 6, 10
 VISIBILITY_COLUMN = 8
@@ -47,14 +48,16 @@ def is_mot_file(path: Path) -> bool:
     return MIN_COLUMNS <= len(decode_lines(read_bytes(path), path)[0].replace(",", " ").split()) <= MAX_COLUMNS
 
 
-def read_mot_tracks(path: Path) -> dict[str, MotTrack]:
+def read_mot_tracks(path: Path, image_size: tuple[int, int] | None) -> dict[str, MotTrack]:
     """Read all targets of a video, by their numbers.
 
     Args:
         path: the file ``gt.txt``.
+        image_size: width and height of the frames in pixels, if known.
 
     Raises:
-        DataError: a row is not that of a target; the message names the line.
+        DataError: a row is not that of a target, or the boxes are not in pixels of these frames; the message names the
+            line.
     """
     rows = _read_rows(path)
     if (rows[:, 1] < 0).any():
@@ -64,6 +67,11 @@ def read_mot_tracks(path: Path) -> dict[str, MotTrack]:
     if bad.any():
         line = int(bad.argmax()) + 1
         _refuse(path, line, "has no box of four finite numbers x, y, w, h with w and h from 0 on; correct it")
+    # of all targets together: what is wrong with their form is wrong in all rows
+    cause = explain_boxes(rows[:, 2:6], image_size)
+    if cause:
+        raise DataError(f"{path}, {cause}")
+    # as whole numbers: in the shortest form, 1000001 and 1000002 would both be 1e+06
     tracks = {}
     for target in np.unique(rows[:, 1]):
         lines = np.flatnonzero(rows[:, 1] == target)
@@ -73,14 +81,16 @@ def read_mot_tracks(path: Path) -> dict[str, MotTrack]:
         twice = np.flatnonzero(np.diff(track[:, 0]) == 0)
         if twice.size:
             second = int(lines[twice[0] + 1]) + 1
-            _refuse(path, second, f"is a second box of target {target:g} in frame {track[twice[0], 0]:g}; delete one")
+            _refuse(
+                path, second, f"is a second box of target {int(target)} in frame {int(track[twice[0], 0])}; delete one"
+            )
         has_visibility = rows.shape[1] == VISIBILITY_COLUMN + 1
         visible = track[:, VISIBILITY_COLUMN] > 0 if has_visibility else np.ones(len(track), np.bool_)
-        tracks[f"{target:g}"] = MotTrack(track[:, 0].astype(np.int64), track[:, 2:6], visible)
+        tracks[str(int(target))] = MotTrack(track[:, 0].astype(np.int64), track[:, 2:6], visible)
     return tracks
 
 
-def match_frames(listed: Iterable[int], numbers: Sequence[int], path: Path) -> dict[int, int]:
+def match_frames(listed: Iterable[int], numbers: Sequence[int], num_images: int, path: Path) -> dict[int, int]:
     """Return the index of the image of each frame number: by the number in its name, or by its place from 1 on.
 
     Images of MOT are numbered from 1, so that both are the same. Tools such as CVAT number them from 0, and the rows
@@ -88,16 +98,22 @@ def match_frames(listed: Iterable[int], numbers: Sequence[int], path: Path) -> d
 
     Args:
         listed: the frame numbers in the rows of all targets.
-        numbers: the numbers in the names of the images, in order.
+        numbers: the numbers in the names of the images, in order; empty if the names have none, or several.
+        num_images: number of images.
         path: the file of the rows, for messages.
 
     Raises:
         DataError: neither way has an image for each row, or both have and they differ.
     """
     by_number = {number: index for index, number in enumerate(numbers)}
-    by_place = {index + 1: index for index in range(len(numbers))}
+    by_place = {index + 1: index for index in range(num_images)}
     wanted = set(listed)
     fits = [places for places in (by_number, by_place) if wanted <= places.keys()]
+    if not fits and not numbers:
+        raise DataError(
+            f"{path} has a row of frame {max(wanted)}, and there are {format_count(num_images, 'image')}, whose names "
+            "do not say their numbers; name the images 000001.jpg, 000002.jpg and so on"
+        )
     if not fits:
         missing = min(wanted - by_number.keys())
         raise DataError(
@@ -132,7 +148,9 @@ def choose_target(targets: dict[str, int], given: str | None, where: str) -> str
     named = ", ".join(f"{name} ({format_count(targets[name], 'frame')})" for name in longest[:MAX_NAMED_TARGETS])
     more = f" and {len(longest) - MAX_NAMED_TARGETS:,} more" if len(longest) > MAX_NAMED_TARGETS else ""
     problem = f"no target {given}, but " if given is not None else ""
-    raise DataError(f"{where} has {problem}{named}{more}; choose one with --target {longest[0]}")
+    # the same option holds for all sequences, which need not have the same targets
+    way_out = ", or leave the sequence out with --exclude" if given is not None else ""
+    raise DataError(f"{where} has {problem}{named}{more}; choose one with --target {longest[0]}{way_out}")
 
 
 def _read_rows(path: Path) -> FloatArray:

@@ -125,11 +125,12 @@ def _read_mot_sequence(
         DataError: no target was chosen, or a row belongs to no frame.
     """
     path = root / found.annotations[ONLY_TARGET]
-    tracks = read_mot_tracks(path)
+    tracks = read_mot_tracks(path, read_image_size(root / order.paths[0]))
     key = choose_target({number: len(track.frames) for number, track in tracks.items()}, target, str(path))
     track = tracks[key]
     gap_note = require_no_gap(order, name)
-    places = match_frames([int(n) for each in tracks.values() for n in each.frames], order.numbers, path)
+    listed = [int(number) for each in tracks.values() for number in each.frames]
+    places = match_frames(listed, order.numbers, len(order.paths), path)
     boxes, visible = np.full((len(order.paths), 4), np.nan), np.zeros(len(order.paths), np.bool_)
     rows = [places[int(number)] for number in track.frames]
     boxes[rows], visible[rows] = track.boxes, track.visible

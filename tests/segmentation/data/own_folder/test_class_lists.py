@@ -83,9 +83,9 @@ def test_two_lists_have_to_agree() -> None:
         ClassList(Path("classes.txt"), NAMES, (0, 1)),
         ClassList(Path("labelmap.txt"), NAMES, (0, 1), COLORS),
     )
-    assert require_same_lists([names, colors]) is colors
+    assert require_same_lists(Path(), [names, colors]) is colors
     for other in (names._replace(names=("cat", "background")), names._replace(values=(0, 2))):
         with pytest.raises(DataError, match=r"labelmap.txt and classes.txt list .* --exclude classes.txt"):
-            require_same_lists([colors, other])
+            require_same_lists(Path(), [colors, other])
     with pytest.raises(DataError, match="list different classes"):
-        require_same_lists([colors, colors._replace(file=Path("b.csv"), colors=((0, 0, 0), (1, 1, 1)))])
+        require_same_lists(Path(), [colors, colors._replace(file=Path("b.csv"), colors=((0, 0, 0), (1, 1, 1)))])

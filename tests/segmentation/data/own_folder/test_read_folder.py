@@ -224,3 +224,22 @@ def test_real_camvid_in_colors(camvid: Path) -> None:
     for pair in dataset.splits["test"][:5]:
         expected = np.where(truth[pair.name] == 11, 255, truth[pair.name])
         assert (read_label_map(pair.label_path, dataset.label_space) == expected).all()
+
+
+def test_names_of_the_test_images_do_not_depend_on_other_splits(tmp_path: Path) -> None:
+    """Evaluation, scoring and verification read the test split alone, and find predictions by these names."""
+    for place in ("train/x", "train/y", "test/z"):
+        for part, write in (("images", write_image), ("labels", write_mask)):
+            write(tmp_path / part / place / f"{place[:-2]}.png")
+    (tmp_path / "classes.txt").write_text("sky\nroad\n")
+    complete = read_segfolder(tmp_path)
+    assert [pair.name for pair in complete.splits["train"]] == ["x_train", "y_train"]
+    assert [pair.name for pair in complete.splits["test"]] == ["test"]
+    assert complete.splits["test"] == read_segfolder(tmp_path, test_only=True).splits["test"]
+    # a folder around all images of the split is in no name, whatever stands around the others
+    for part, write in (("images", write_image), ("labels", write_mask)):
+        for name in ("a", "b"):
+            write(tmp_path / part / "test/z" / name / "0.png")
+    names = [pair.name for pair in read_segfolder(tmp_path).splits["test"]]
+    assert names == [pair.name for pair in read_segfolder(tmp_path, test_only=True).splits["test"]]
+    assert names == ["a_0", "b_0", "test"]

@@ -136,3 +136,21 @@ def test_a_set_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_server_set("trackingnet", tmp_path)
     with pytest.raises(DataError, match="there is no ground truth of UAV123 in"):
         read_public_set("uav123", tmp_path)
+
+
+def test_litter_of_a_mac_is_no_frame(tmp_path: Path) -> None:
+    """Its volumes have a file ._0001.jpg beside each 0001.jpg, also in a set that was copied from there."""
+    make_sets.make_small_otb100(tmp_path)
+    make_sets.make_nfs(tmp_path)
+    known = {name: list(read_public_set(name, tmp_path).videos[0].frames) for name in ("otb100", "nfs")}
+    for path in [*tmp_path.rglob("*.jpg"), *tmp_path.rglob("*.txt")]:
+        path.with_name(f"._{path.name}").touch()
+    for name, frames in known.items():
+        assert list(read_public_set(name, tmp_path).videos[0].frames) == frames
+
+
+def test_a_lost_frame_is_not_made_up_for_by_the_surplus_one_of_nfs(tmp_path: Path) -> None:
+    make_sets.make_nfs(tmp_path, {"bird": 6, "cup": 5})
+    (tmp_path / "Nfs" / "bird" / "30" / "bird" / "00003.jpg").unlink()
+    with pytest.raises(DataError, match=r"no frame between .*00002\.jpg and 00004\.jpg"):
+        read_public_set("nfs", tmp_path)

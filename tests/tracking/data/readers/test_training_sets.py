@@ -137,3 +137,20 @@ def test_an_incomplete_training_set_is_named_before_the_run(tmp_path: Path, monk
     assert list_missing_training(recipe, tmp_path) == (says,)
     monkeypatch.setattr(training_sets, "COCO_TRAIN_IMAGES", 2)
     assert list_missing_training(recipe, tmp_path) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"image_id": 1', '"image_id": 2'), ('"file_name": "1.jpg"', '"file_name": 1'), ("60.0", "Infinity")],
+)
+def test_a_damaged_file_of_coco_is_a_sentence(old: str, new: str, tmp_path: Path) -> None:
+    text = (
+        '{"images": [{"id": 1, "file_name": "1.jpg"}], '
+        '"annotations": [{"image_id": 1, "iscrowd": 0, "bbox": [1, 2, 60.0, 55]}]}'
+    )
+    path = tmp_path / "annotations" / "instances_train2017.json"
+    path.parent.mkdir()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=r"instances_train2017\.json is not COCO's file of instances"):
+        read_coco_stills(tmp_path)
