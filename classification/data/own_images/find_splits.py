@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from classification.data.own_images.image_tree import ImageTree
 from classification.data.own_images.table_content import TABLE_SUFFIXES
-from engine.data.data_options import get_data_options
+from engine.data.data_options import format_exclusion, get_data_options
 from engine.data.split_folders import SplitName, parse_split_name
 from foundation.errors import DataError
 from foundation.plural import format_count
@@ -129,7 +129,7 @@ def _make_mixed_error(tree: ImageTree, base: str, names: Sequence[str], parsed: 
             f"{place} has the folders {_list_names(names)}, none of which has the name of a split, as --layout splits "
             "says; name them train, val and test, or leave the option out"
         )
-    exclude = f"--exclude {' '.join(shlex.quote(_join(base, name)) for name in others[:MAX_NAMED_FOLDERS])}"
+    exclude = format_exclusion(*(_join(base, name) for name in others[:MAX_NAMED_FOLDERS]))
     look = f"{_list_names(list(parsed))} {'looks' if len(parsed) == 1 else 'look'} like "
     look += "a split" if len(parsed) == 1 else "splits"
     found = f"{place} has the folders {_list_names(names)}, of which {look} and {_list_names(others)} "
@@ -166,7 +166,7 @@ def _require_one_folder_each(tree: ImageTree, base: str, parsed: Mapping[str, Sp
         if other is not None:
             raise DataError(
                 f"{tree.get_path(base)} has {other} and {name}, and both mean the {found.split} split; "
-                f"leave one out with --exclude {shlex.quote(_join(base, name))}, put their images together, or add "
+                f"leave one out with {format_exclusion(_join(base, name))}, put their images together, or add "
                 "--layout classes if each folder is a class"
             )
         by_split[found.split] = name

@@ -25,7 +25,7 @@ from classification.data.own_images.user_images import (
     hash_labeled_images,
     sort_images,
 )
-from engine.data.data_options import find_option_file, get_data_options
+from engine.data.data_options import find_option_file, format_exclusion, get_data_options
 from engine.data.file_hashes import hash_files
 from engine.data.split_folders import parse_split_name
 from foundation.errors import DataError
@@ -173,7 +173,7 @@ def _parse_table(placed: PlacedTable) -> LabelTable:
         if get_data_options().labels is not None:
             raise
         # nobody named this table: it may describe the images of class folders, and not their labels
-        raise DataError(f"{error}; or leave the table out with --exclude {placed.path}") from error
+        raise DataError(f"{error}; or leave the table out with {format_exclusion(placed.path)}") from error
 
 
 def _select_split(paths: Sequence[str], names: Sequence[str], splits: Sequence[str], wanted: str) -> LabeledImages:

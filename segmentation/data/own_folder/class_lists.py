@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from engine.data.data_options import format_exclusion
 from foundation.errors import DataError
 from foundation.text.user_names import normalize_name
 from foundation.text.user_text import read_user_text
@@ -149,7 +150,9 @@ def require_same_lists(root: Path, lists: Sequence[ClassList]) -> ClassList:
         if not same or (other.colors and other.colors != chosen.colors):
             # Roboflow has one in each split; the file of --colours may lie elsewhere
             inside = [each.file for each in (other, chosen) if each.file.is_relative_to(root)]
-            cure = f", or leave it out with --exclude {inside[0].relative_to(root).as_posix()}" if inside else ""
+            cure = (
+                f", or leave it out with {format_exclusion(inside[0].relative_to(root).as_posix())}" if inside else ""
+            )
             raise DataError(
                 f"{chosen.file} and {other.file} list different classes ({len(chosen.names)} and {len(other.names)}), "
                 f"so the labels have two meanings; remove the wrong one{cure}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple
 
+from engine.data.data_options import format_exclusion
 from engine.data.split_folders import SPLIT_ALIASES, parse_split_name
 from foundation.errors import DataError
 
@@ -104,14 +105,14 @@ def find_file_role(root: object, path: str) -> FileRole:
         if is_nearly_split and not split and not _ALL_SPLITS.search(name):
             raise DataError(
                 f"{root}/{path} lies in {name}, which looks like a split and is not named as one; rename the folder to "
-                f"train, val or test, or leave it out with --exclude {path[: path.index(name) + len(name)]}"
+                f"train, val or test, or leave it out with {format_exclusion(path[: path.index(name) + len(name)])}"
             )
     # seg_train/seg_train is one split, train/test is two
     if len({split for _, split in splits}) > 1:
         names = " and ".join(name for name, _ in splits)
         raise DataError(
             f"{root}/{path} lies in folders of two splits ({names}), so it is not clear which one it is in; rename one "
-            f"of the folders, or leave it out with --exclude {pure.parent}"
+            f"of the folders, or leave it out with {format_exclusion(pure.parent.as_posix())}"
         )
     # of roles the nearest folder decides: in segmentation_data/images are images
     return FileRole(path, splits[0][1] if splits else None, roles[-1] if roles else None, tuple(parents), pure.stem)
@@ -140,7 +141,7 @@ def require_one_name_per_split(root: object, files: Iterable[FileRole]) -> None:
             first, second = words.values()
             raise DataError(
                 f"{root}/{first} and {root}/{second} both mean the {file.split} split; put their files together, or "
-                f"leave one out with --exclude {second}"
+                f"leave one out with {format_exclusion(second)}"
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from engine.data.data_options import format_exclusion
 from engine.data.split_folders import SPLIT_ALIASES
 from engine.data.tree_files import TreeFiles
 from foundation.errors import DataError
@@ -102,11 +103,13 @@ def find_voc_tree(tree: TreeFiles) -> VocTree | None:
             if taken.setdefault(name, path) != path:
                 raise DataError(
                     f"{name} is listed in {taken[name]} and in {path} of {tree.root}; leave one of the lists out with "
-                    f"--exclude {path}"
+                    f"{format_exclusion(path)}"
                 )
             pairs.append(_find_listed_pair(tree.root, home, name, path, folders))
         if not pairs:
-            raise DataError(f"{tree.root / path} lists no image; complete it, or leave it out with --exclude {path}")
+            raise DataError(
+                f"{tree.root / path} lists no image; complete it, or leave it out with {format_exclusion(path)}"
+            )
     for pairs in splits.values():
         pairs.sort(key=lambda pair: pair.name)
     # the 21 names are a fact of the official set only; an export in its layout has its own list
@@ -130,7 +133,7 @@ def _require_split_lists(tree: TreeFiles, by_name: Mapping[str, str]) -> None:
     if named and loose:
         raise DataError(
             f"{tree.root / loose[0]} is not named after a split, and {PurePosixPath(named[0]).name} is; rename it to "
-            f"train.txt, val.txt or test.txt, or leave it out with --exclude {loose[0]}"
+            f"train.txt, val.txt or test.txt, or leave it out with {format_exclusion(loose[0])}"
         )
 
 
@@ -152,7 +155,7 @@ def _find_listed_pair(
         if name not in index:
             raise DataError(
                 f"{name}, which {root / list_path} lists, has no file in {root / home / folder}; fetch it, take it off "
-                f"the list, or leave the list out with --exclude {list_path}"
+                f"the list, or leave the list out with {format_exclusion(list_path)}"
             )
         found.append(root / index[name])
     return ImageLabelPair(name.replace("/", "_"), *found)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from engine.data.data_options import DataOptions, find_option_file, get_data_options
+from engine.data.data_options import DataOptions, find_option_file, format_exclusion, get_data_options
 from engine.data.file_hashes import hash_files
 from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened, is_image_name
 from engine.data.split_folders import SPLIT_ALIASES
@@ -191,7 +191,8 @@ def _name_splits(
     if loose and splits:
         raise DataError(
             f"{loose[0].image_path} is in no split, and others are in {' and '.join(splits)}; move it to a folder "
-            f"named after a split, or leave it out with --exclude {loose[0].image_path.relative_to(root).as_posix()}"
+            "named after a split, or leave it out with "
+            f"{format_exclusion(loose[0].image_path.relative_to(root).as_posix())}"
         )
     # a fifth of the images is cut off for the test, as from class folders without splits
     if loose or set(splits) == {"train"}:
@@ -212,11 +213,8 @@ def _cut_test_split(
     root: Path, pairs: Sequence[ImageLabelPair]
 ) -> tuple[dict[str, Sequence[ImageLabelPair]], list[str]]:
     paths = [pair.image_path.relative_to(root).as_posix() for pair in pairs]
-    # of a very large set only some contents are hashed, and a size is no content
-    keys = [
-        path if digest.startswith("size:") else digest
-        for path, digest in zip(paths, hash_files(root, paths).digests, strict=True)
-    ]
+    # every byte, also of a very large set: else the split would move with --hash-all
+    keys = hash_files(root, paths, reads_all=True).digests
     # each content once, so that copies of an image are on one side
     ordered = order_by_hash(set(keys), SPLIT_SALT)
     if len(ordered) < 2:

@@ -127,18 +127,6 @@ def test_runs_of_bench_beside_the_data_are_not_data(tmp_path: Path) -> None:
     assert "runs/ledger/a.png" in list_tree(tmp_path).files
 
 
-<<<<<<< HEAD
-=======
-@pytest.mark.parametrize("made", ["sweeps/b21dd5a8b238271a/.lock", "analysis/cka-vit/analysis.json"])
-def test_sweeps_and_analyses_beside_the_data_are_not_data(tmp_path: Path, made: str) -> None:
-    """The cells of a sweep that is started in the folder of the data do not find its log."""
-    _write(tmp_path, "cat/0.png", f"runs/{made}", f"runs/{Path(made).parent}/logs/0.log")
-    assert list_tree(tmp_path).files == ("cat/0.png",)
-    (tmp_path / "runs" / made).rename(tmp_path / "0.png")
-    assert len(list_tree(tmp_path).files) == 3, "a class of that name is data"
-
-
->>>>>>> attack4
 def test_folder_that_is_linked_into_two_places_is_in_both(tmp_path: Path) -> None:
     """In one place alone, ``train/cat`` would be empty, or a second name of a class would be dropped in silence."""
     _write(tmp_path, "raw/cat/0.png")
@@ -168,7 +156,6 @@ def test_pipe_is_refused_and_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cat/1.png")
     with pytest.raises(DataError, match=r"1\.png is neither a file nor a folder"):
         list_tree(tmp_path)
-<<<<<<< HEAD
 
 
 @pytest.mark.parametrize("made", ["sweeps/b21dd5a8b238271a/.lock", "analysis/cka-vit/analysis.json"])
@@ -178,5 +165,3 @@ def test_sweeps_and_analyses_beside_the_data_are_not_data(tmp_path: Path, made: 
     assert list_tree(tmp_path).files == ("cat/0.png",)
     (tmp_path / "runs" / made).rename(tmp_path / "0.png")
     assert len(list_tree(tmp_path).files) == 3, "a class of that name is data"
-=======
->>>>>>> attack4

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from engine.data import image_formats
-from engine.data.data_options import get_data_options
+from engine.data.data_options import format_exclusion, get_data_options
 from engine.data.image_formats import is_image_name
 from engine.data.split_folders import require_split_names
 from engine.data.tree_files import TreeFiles, is_litter, list_tree, require_all_used
@@ -246,7 +246,7 @@ def _require_listed(file: Path, path: str, names: Mapping[str, set[str]], split:
     kind = PurePosixPath(path).name.lower()
     if kind not in (LIST_FILE, TEST_LIST_FILE, TRAIN_LIST_FILE):
         return
-    listed, way_out = read_text(file).split("\n"), f"or leave the list out with --exclude {path}"
+    listed, way_out = read_text(file).split("\n"), f"or leave the list out with {format_exclusion(path)}"
     listed = [line.strip() for line in listed if line.strip()]
     missing = [name for name in listed if all(name not in both for both in names.values())]
     if kind == LIST_FILE and missing:
@@ -264,7 +264,7 @@ def _require_listed(file: Path, path: str, names: Mapping[str, set[str]], split:
         fate = "trained on" if split == TRAIN_FOLDER else "tested"
         raise DataError(
             f"{file} {does} the sequence {wrong[0]}{more}, which would be {fate}; leave the sequence out with "
-            f"--exclude {wrong[0]}, {way_out}"
+            f"{format_exclusion(wrong[0])}, {way_out}"
         )
 
 

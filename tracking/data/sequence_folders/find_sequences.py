@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from engine.data.data_options import format_exclusion
 from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, is_image_name
 from foundation.errors import DataError
 from tracking.data.sequence_folders.layout_names import (
@@ -222,7 +223,8 @@ def _require_annotations(
     named = ", ".join(bare[:3]) + (f" and {len(bare) - 3:,} more" if len(bare) > 3 else "")
     raise DataError(
         f"{len(annotations):,} of {len(annotations) + len(bare):,} sequences below {where} have an annotation, {named} "
-        f"(with {count:,} images) has none; add {bare[0]}/groundtruth.txt, or leave it out with --exclude {bare[0]}"
+        f"(with {count:,} images) has none; add {bare[0]}/groundtruth.txt, or leave it out with "
+        f"{format_exclusion(bare[0])}"
     )
 
 
@@ -247,7 +249,7 @@ def _gather_sequence(
         first, second = sorted(images)[:2]
         raise DataError(
             f"sequence {folder or '.'} has images in {first or '.'} and in {second}; leave one out with --exclude, "
-            f"such as --exclude {second}"
+            f"such as {format_exclusion(second)}"
         )
     (paths,) = images.values() or ((),)
     prefix = f"{folder}/" if folder else ""

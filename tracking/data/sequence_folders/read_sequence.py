@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from engine.data.data_options import format_exclusion
 from foundation.errors import DataError
 from tracking.data.box_files import decode_lines, read_bytes, read_flag_file, read_label_file
 from tracking.data.boxes import BoolArray, FloatArray, has_area
@@ -190,7 +191,7 @@ def _require_listed_length(root: Path, found: FoundSequence, name: str, frames: 
     except (configparser.Error, ValueError) as error:
         raise DataError(
             f"{root / info} is not a description of a sequence ({type(error).__name__}); fetch it again, or leave it "
-            f"out with --exclude {info}"
+            f"out with {format_exclusion(info)}"
         ) from error
     if length != frames:
         raise DataError(f"sequence {name} has {frames} frames, {root / info} says {length}; fetch the sequence again")

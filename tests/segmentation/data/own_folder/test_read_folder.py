@@ -192,7 +192,7 @@ def camvid(shared_data: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["train_extra", "TrainVal", "trainval", "train_val", "my test", "valid-2b"])
 def test_a_folder_that_is_nearly_a_split_is_refused(name: str) -> None:
-    with pytest.raises(DataError, match=f"lies in {name}, which looks like a split .* --exclude images/{name}"):
+    with pytest.raises(DataError, match=f"lies in {name}, which looks like a split .* --exclude '?images/{name}"):
         find_file_role("data", f"images/{name}/a.png")
 
 
