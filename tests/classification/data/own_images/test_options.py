@@ -45,9 +45,9 @@ def write_nested(root: Path) -> None:
                 write_csv(root / "c.csv", "id,label,split", NAMES, BREEDS, SPLITS),
             ),
             [
-                {"labels": "labels.csv", "exclude": ["[bc].csv"]},
-                {"labels": "b.csv", "exclude": ["[lc]*.csv"]},
-                {"labels": "c.csv", "exclude": ["[lb]*.csv"]},
+                {"labels": "labels.csv", "exclude": ["b.csv", "c.csv"]},
+                {"labels": "b.csv", "exclude": ["c.csv", "labels.csv"]},
+                {"labels": "c.csv", "exclude": ["b.csv", "labels.csv"]},
             ],
         ),
     ],
