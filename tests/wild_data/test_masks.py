@@ -593,6 +593,12 @@ CASES = [
         "Pascal VOC 2012", "segfolder", write_voc2012, splits=TWO, notes=("21 classes", "train.txt 2"), check=hold_voc
     ),
     WildFolder(
+        "Pascal VOC 2012 with a second image of one name",
+        "segfolder",
+        then(write_voc2012, lambda root: write_image(root / "VOCdevkit/VOC2012/JPEGImages/train_a.png")),
+        refused=("JPEGImages/train_a.jpg and ", "--exclude VOCdevkit/VOC2012/JPEGImages/train_a.png"),
+    ),
+    WildFolder(
         "Cityscapes with labelIds",
         "segfolder",
         write_cityscapes,

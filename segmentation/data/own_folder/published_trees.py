@@ -138,13 +138,22 @@ def _require_split_lists(tree: TreeFiles, by_name: Mapping[str, str]) -> None:
 
 
 def _index_folder(tree: TreeFiles, folder: str) -> dict[str, str]:
-    """Return the files below a folder by their path in it without the suffix."""
+    """Return the files below a folder by their path in it without the suffix.
+
+    Raises:
+        DataError: two files differ in the suffix alone, so a list does not say which one it means.
+    """
     start = f"{folder}/"
-    return {
-        PurePosixPath(path[len(start) :]).with_suffix("").as_posix(): path
-        for path in tree.files
-        if path.startswith(start)
-    }
+    index: dict[str, str] = {}
+    for path in tree.files:
+        if path.startswith(start):
+            name = PurePosixPath(path[len(start) :]).with_suffix("").as_posix()
+            if index.setdefault(name, path) != path:
+                raise DataError(
+                    f"{tree.root / index[name]} and {tree.root / path} have one name, so a list does not say which it "
+                    f"means; leave one out with {format_exclusion(path)}"
+                )
+    return index
 
 
 def _find_listed_pair(
