@@ -166,6 +166,12 @@ CASES = [
         expect([(11, 21, 2, 2)] * 3 + [NAN], [True] * 3 + [False]),
     ),
     refused(
+        "a tracker's answers and no annotation",
+        write({"sequences/cat": None, "results/ostrack/cat.txt": lines(BOXES)}),
+        "there is no sequence",
+        "groundtruth.txt",
+    ),
+    refused(
         "VOT with depth images",
         write({"bag/color": None, "bag/depth": None, "bag/groundtruth.txt": lines(BOXES)}),
         "bag/depth/0001.png",

@@ -15,6 +15,7 @@ from tracking.data.sequence_folders.layout_names import (
     COVER_FILE,
     HIDDEN_LABEL_FILES,
     IMAGE_FOLDERS,
+    RESULT_FOLDERS,
     find_target,
     is_side_file,
 )
@@ -164,7 +165,8 @@ def _match_outside(
     by_name: dict[str, list[str]] = defaultdict(list)
     for paths in by_folder.values():
         for path in paths:
-            if PurePosixPath(path).suffix.lower() in ANNOTATION_SUFFIXES:
+            is_result = not RESULT_FOLDERS.isdisjoint(PurePosixPath(path.lower()).parent.parts)
+            if PurePosixPath(path).suffix.lower() in ANNOTATION_SUFFIXES and not is_result:
                 by_name[_normalize(PurePosixPath(path).stem)].append(path)
     found: dict[str, tuple[str, str]] = {}
     owners: dict[str, str] = {}

@@ -27,6 +27,11 @@ _NUMBERED_TARGET = re.compile(
     re.IGNORECASE,
 )
 
+RESULT_FOLDERS = frozenset(
+    {"result", "results", "tracking_results", "raw_results", "prediction", "predictions", "output"}
+)
+"""Names, in lower case, of folders of what a tracker answered; its boxes must not pass for the annotation."""
+
 SIDE_FILES = (
     *(
         "nlp.txt",
