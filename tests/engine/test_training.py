@@ -179,9 +179,9 @@ def test_bf16_runs_and_is_recorded(bench: Bench, tmp_path: Path) -> None:
     ("setting", "message"),
     [
         ("precision=fp16", "precision fp16 needs a GPU"),
-        ("loggers=[wandb]", "loggers: Value error, wandb is not installed here; pip install wandb"),
+        ("loggers=[wandb]", "loggers: wandb is not installed here; pip install wandb"),
         ("trackers=[wandb]", "--set trackers is called loggers now; write --set loggers=[wandb]"),
-        ("loggers=['wandb']", "loggers: Value error, wandb is not installed here; pip install wandb"),
+        ("loggers=['wandb']", "loggers: wandb is not installed here; pip install wandb"),
     ],
 )
 def test_what_cannot_work_here_is_one_sentence(bench: Bench, tmp_path: Path, setting: str, message: str) -> None:
