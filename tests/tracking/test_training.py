@@ -38,6 +38,7 @@ TINY = (
 )
 
 
+@pytest.mark.soak
 def test_eight_pairs_are_learnt_by_heart() -> None:
     """The whole chain from files to boxes: IoU above 0.9 on what was trained on, with OSTrack's own losses."""
     maker = VideoPairSampler(

@@ -13,6 +13,7 @@ GUARDS = {
         "not _may_hold_splits(names, parsed)):",
         "True):",
         f"{TEST} -k taken_for_classes",
+        soak=True,
     ),
     "images in an unread format are not left out": Guard(
         "classification/data/own_images/image_tree.py",
@@ -31,12 +32,14 @@ GUARDS = {
         "        if labels[other] != labels[item]:",
         "        if False:",
         "tests/classification/data/own_images/test_content_split.py -k one_label",
+        soak=True,
     ),
     "images below a class's subfolder need a word": Guard(
         "classification/data/own_images/class_folders.py",
         "    if nested and nesting is None:",
         "    if False:",
         f"{WILD} -k fruits",
+        soak=True,
     ),
     "every file of a user's images is accounted for": Guard(
         "classification/data/readers/folders.py",
@@ -55,6 +58,7 @@ GUARDS = {
         "    require_split_names(root)  # beside",
         "    # beside",
         f"{TEST} -k beside_a_folder_test",
+        soak=True,
     ),
     "two sequences have two names": Guard(
         "tracking/data/readers/folder.py",

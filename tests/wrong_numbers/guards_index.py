@@ -55,6 +55,7 @@ GUARDS = {
         "    require_outside_run(cell_request.out / resolved.task.name)\n",
         "",
         "tests/benchmarks/test_run_cell.py -k folder_of_a_run",
+        soak=True,
     ),
     "a record that no command finds is named by verify": Guard(
         "benchmarks/verify/verify_records.py",

@@ -19,18 +19,21 @@ GUARDS = {
         'hexdigest()[:MAP_DIGITS]}" if label_space.colors else ""',
         'hexdigest()[:MAP_DIGITS]}" if False else ""',
         f"{FOLDER} -k under_another_table",
+        soak=True,
     ),
     "a color that the table lacks is not the nearest one": Guard(
         "segmentation/data/label_colors.py",
         "    if (numbers < 0).any():\n",
         "    if False:\n",
         f"{MASKS} -k lacks",
+        soak=True,
     ),
     "palettes agree": Guard(
         "segmentation/data/label_headers.py",
         "        if color != palette[value]:\n",
         "        if False:\n",
         f"{MASKS} -k contradict",
+        soak=True,
     ),
     "every file of a user's folder of masks is used": Guard(
         "segmentation/data/own_folder/read_folder.py",
@@ -43,12 +46,14 @@ GUARDS = {
         "    cuts = [len(wrap) if is_one_sided else shared for wrap in wraps]\n",
         "    cuts = [len(wrap) for wrap in wraps]\n",
         f"{MASKS} -k year",
+        soak=True,
     ),
     "a folder that looks like a split is not mixed with the others": Guard(
         "segmentation/data/own_folder/file_roles.py",
         "        if is_nearly_split and not split",
         "        if False",
         f"{MASKS} -k looks",
+        soak=True,
     ),
     "predictions that are shifted by one are noticed": Guard(
         "segmentation/scoring.py",
@@ -61,5 +66,6 @@ GUARDS = {
         "    if (twin := _find_twin(found.names)) is not None:\n",
         "    if (twin := None) is not None:\n",
         f"{MASKS} -k twice",
+        soak=True,
     ),
 }

@@ -19,18 +19,21 @@ GUARDS = {
         "    _require_annotations(images, annotations, where)\n",
         "",
         f"{WILD} -k sequences",
+        soak=True,
     ),
     "a frame that is missing with its box is noticed": Guard(
         "tracking/data/sequence_folders/frame_order.py",
         "    if is_counter and wide.size:",
         "    if False:",
         f"{WILD} -k missing",
+        soak=True,
     ),
     "corners are not sizes": Guard(
         "tracking/data/sequence_folders/annotation_causes.py",
         "    if as_corners:",
         "    if False:",
         f"{WILD} -k corners",
+        soak=True,
     ),
     "another list is not OSTrack's": Guard(
         "tracking/data/readers/got10k_splits.py",

@@ -75,6 +75,7 @@ GUARDS = {
         "        if fault:\n",
         "        if False:\n",
         f"{SUBMISSION} -k need_a_licence",
+        soak=True,
     ),
     "a record states its schema version": Guard(
         "results/records/record.py",
