@@ -70,21 +70,22 @@ def make_matrix(options: Namespace) -> Matrix:
     if options.overrides:
         changes["set"] = options.overrides
     base = read_suite(options.file) if options.file else Suite(cells=[SuiteBlock()])
+    # absolute: a worker, perhaps on another machine, runs in another folder
+    data_root = resolve_data_root(options.data_root).absolute()
     defaults = CellRequest(
         "",
         "",
         checkpoint=options.checkpoint,
         **get_start_fields(options),
         label=options.label,
-        # absolute: a worker, perhaps on another machine, runs in another folder
-        data_root=resolve_data_root(options.data_root).absolute(),
+        data_root=data_root,
         out=options.out.absolute(),
         device=options.device,
         allow_partial=options.allow_partial,
         allow_subset=options.subset,
         allow_duplicates=options.allow_duplicates,
         hash_all=options.hash_all,
-        data_options=collect_data_options(options),
+        data_options=collect_data_options(options).make_files_absolute(data_root),
     )
     resources = CellResources(options.threads, _count_gpus(options), options.memory)
     return expand_suite(replace_fields(base, changes), defaults, resources)

@@ -69,6 +69,16 @@ class DataOptions(StrictConfig):
             update={name: field.default for name, field in type(self).model_fields.items() if name not in names}
         )
 
+    def make_files_absolute(self, root: Path) -> DataOptions:
+        """Return the options for a process that runs in another folder; a file below the data is found from there too.
+
+        Args:
+            root: the data folder.
+        """
+        files = {name: text for name in ("labels", "colours") if (text := getattr(self, name)) is not None}
+        outside = {name: text for name, text in files.items() if not (root / text).is_file()}
+        return self.model_copy(update={name: str(Path(text).absolute()) for name, text in outside.items()})
+
 
 NO_OPTIONS = DataOptions()
 

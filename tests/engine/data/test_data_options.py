@@ -68,3 +68,19 @@ def test_option_file_that_is_missing_is_named_once(tmp_path: Path, text: str) ->
     with pytest.raises(DataError, match=r"check the path, or put the file there$") as refusal:
         find_option_file(tmp_path, text)
     assert str(refusal.value).count("/no/where/labels.csv") == text.startswith("/")
+
+
+def test_files_are_found_from_another_folder_once_they_are_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The workers of a sweep run in another folder than the command."""
+    data, work = tmp_path / "data", tmp_path / "work"
+    for folder in (data, work):
+        folder.mkdir()
+    (data / "inside.csv").write_text("a")
+    (work / "outside.csv").write_text("b")
+    monkeypatch.chdir(work)
+    options = make_data_options({"labels": "outside.csv", "colours": "inside.csv"}).make_files_absolute(data)
+    monkeypatch.chdir(tmp_path)
+    assert options.labels is not None and find_option_file(data, options.labels).read_text() == "b"
+    assert options.colours == "inside.csv"
