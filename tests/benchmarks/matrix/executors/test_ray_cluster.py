@@ -128,7 +128,6 @@ def test_a_worker_has_the_threads_of_its_cell_and_the_variables_of_the_driver(
     assert not variables["torch"]
 
 
-@pytest.mark.soak
 def test_the_cell_of_a_driver_that_is_killed_ends_and_runs_again(
     executor: RayExecutor, cluster: str, out: Path, run_plainly: RunPlainly
 ) -> None:
@@ -181,7 +180,6 @@ def test_a_node_without_the_output_folder_is_named(
         future.result(60)
 
 
-@pytest.mark.soak
 def test_a_cell_on_a_lost_node_is_given_up(executor: RayExecutor, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
