@@ -39,3 +39,21 @@ def format_one_line(text: str) -> str:
     if text.isascii() and text.isprintable():  # nearly all texts
         return text
     return escape_controls(" ".join(part for part in text.replace("\t", " ").splitlines() if part))
+
+
+MAX_QUOTED = 200
+"""Number of characters of a value that a message quotes."""
+
+
+def shorten_value(value: object, limit: int = MAX_QUOTED) -> str:
+    """Return a value as ``repr`` writes it, cut where it is too long for a message.
+
+    >>> shorten_value("digits")
+    "'digits'"
+    >>> shorten_value("x" * 500, limit=20)
+    "'xxxxxxxxx ... (502 characters)"
+    """
+    text = repr(value)
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 2]} ... ({len(text)} characters)"
