@@ -1,1 +1,1 @@
-"""Tests of the text and the names that people give."""
+"""Tests of reading and writing on disks as they are."""
