@@ -1,0 +1,1 @@
+"""What happens to bad input: one sentence, an exit code, and nothing written."""

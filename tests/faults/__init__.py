@@ -1,0 +1,1 @@
+"""What happens to runs when the process, the disk or the machine fails."""
