@@ -78,6 +78,8 @@ class StorageError(UserError, OSError):
         reason: why, in a few words, for a message that names the file itself.
     """
 
+    strerror: str
+
     def __init__(self, message: str, number: int = 0, filename: str | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.errno, self.filename, self.strerror = number or None, filename, reason or message

@@ -6,6 +6,7 @@ kill never leaves a checkpoint without its description; only earlier versions do
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -49,8 +50,15 @@ def checkpoint_writer(path: Path, owner: CheckpointOwner) -> Iterator[Path]:
                 os.fsync(file.fileno())
         _publish_checkpoint(path, partial, owner)
     except BaseException:  # half of a checkpoint is of no use, and fills a disk that may be full
-        partial.unlink(missing_ok=True)
+        _discard_partial(partial)
         raise
+
+
+def _discard_partial(partial: Path) -> None:
+    """Remove a file that was not completed, and give its room back at once: the error keeps torch's writer open."""
+    with contextlib.suppress(OSError):  # it was never made
+        os.truncate(partial, 0)
+    partial.unlink(missing_ok=True)
 
 
 def _publish_checkpoint(path: Path, partial: Path, owner: CheckpointOwner) -> None:

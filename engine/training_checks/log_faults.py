@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from engine.progress_bar import log_message
@@ -23,7 +24,7 @@ def report_log_fault(handler: logging.FileHandler) -> None:
 
     def handle_error(record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
-        fault = find_storage_error(error) if error is not None else None
+        fault = find_storage_error(error, Path(handler.baseFilename)) if error is not None else None
         if fault is None:
             logging.Handler.handleError(handler, record)
         elif not reported:

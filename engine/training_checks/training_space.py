@@ -9,9 +9,6 @@ from torch import nn
 from engine.recipe import TrainingRecipe
 from foundation.storage.disk_space import require_space
 
-_OPTIMIZER_STATES = {"adamw": 2}
-"""Tensors that an optimizer keeps for each trained one; the others keep their momentum."""
-
 
 def require_checkpoint_space(folder: Path, model: nn.Module, recipe: TrainingRecipe, max_kept: int) -> None:
     """Require room for the checkpoints of a training; those that are there already are counted.
@@ -27,7 +24,9 @@ def require_checkpoint_space(folder: Path, model: nn.Module, recipe: TrainingRec
     """
     weights = sum(value.nbytes for value in model.state_dict().values())
     trained = sum(value.nbytes for value in model.parameters() if value.requires_grad)
-    state = weights + trained * _OPTIMIZER_STATES.get(recipe.optimizer.name, 1)
+    # AdamW keeps two averages of each gradient, SGD its momentum
+    averages = 2 if recipe.optimizer.name == "AdamW" else int(recipe.optimizer.momentum > 0)
+    state = weights + trained * averages
     num_saved = min(max_kept + 1, -(-recipe.length // recipe.val_interval))
     # of the chosen weights at least one file; more only if later epochs are better
     needed = num_saved * state + weights

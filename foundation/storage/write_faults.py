@@ -52,7 +52,13 @@ _FAULTS: dict[int, tuple[str, str]] = {
 """Errors that a write or a read can give."""
 
 _LIBRARY_TEXTS = (
-    (re.compile(r"PytorchStreamWriter failed|database or disk is full|\d+ requested and \d+ written"), errno.ENOSPC),
+    (
+        re.compile(
+            r"PytorchStreamWriter failed|inline_container\.cc:\d+\] \. unexpected pos|database or disk is full|"
+            r"\d+ requested and \d+ written"
+        ),
+        errno.ENOSPC,
+    ),
     (re.compile(r"attempt to write a readonly database"), errno.EROFS),
     (re.compile(r"disk I/O error"), errno.EIO),
 )
@@ -86,10 +92,11 @@ def make_storage_error(path: Path | str, error: OSError) -> StorageError:
         return error
     number = error.errno or errno.EIO
     reason, advice = (_WRITE_FAULTS | _FAULTS).get(number, (error.strerror or str(error), "{other}"))
-    reason += _describe_room(Path(path), number)
-    if number == errno.ENOENT:
+    if number == errno.ENOSPC:
+        reason, advice = _describe_full_disk(Path(path))
+    elif number == errno.ENOENT:
         reason, advice = "its folder is not there, or was removed meanwhile", "make it, or {other}"
-    return _make_sentence("write", path, number, reason, advice)
+    return _make_sentence("write to" if Path(path).is_dir() else "write", path, number, reason, advice)
 
 
 def find_storage_error(error: BaseException, place: Path | None = None) -> StorageError | None:
@@ -200,17 +207,17 @@ def _is_full(folder: Path) -> bool:
     return free.num_bytes < 1 << 20 or (free.num_files is not None and free.num_files < 1)
 
 
-def _describe_room(path: Path, number: int) -> str:
-    """Return in brackets what is free where a path is; empty where that explains nothing."""
-    if number != errno.ENOSPC:
-        return ""
+def _describe_full_disk(path: Path) -> tuple[str, str]:
+    """Return why a disk takes no more, with what is free where a path is, and what to do about it."""
+    reason, advice = _WRITE_FAULTS[errno.ENOSPC]
     try:
         free = measure_free_space(path.parent)
     except OSError:
-        return ""
-    if free.num_files is not None and free.num_files < 1:
-        return f" ({format_size(free.num_bytes)} are free, but no inodes for more files)"
-    return f" ({format_size(free.num_bytes)} are free)"
+        return reason, advice
+    if free.num_files is not None and free.num_files < 1 and free.num_bytes > 0:
+        room = f"{format_size(free.num_bytes)} are free, but no inodes"
+        return f"the disk can hold no more files ({room})", "remove some files, or {other}"
+    return f"{reason} ({format_size(free.num_bytes)} are free)", advice
 
 
 def _name_other_place(path: Path) -> str:
