@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
 
 from engine.data import photographs
 from foundation.environment import get_cache_dir
+from foundation.storage.file_locks import take_file_lock
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.cutouts import (
@@ -69,7 +69,7 @@ def ensure_mini_lasot() -> Path:
         return folder
     get_cache_dir().mkdir(parents=True, exist_ok=True)
     # several processes may start at the same time; one generates, the others wait and find the folder
-    with FileLock(f"{folder}.lock"):
+    with take_file_lock(Path(f"{folder}.lock")):
         if not folder.is_dir():
             with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=get_cache_dir()) as half:
                 write_mini_lasot(Path(half) / "whole")
