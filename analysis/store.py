@@ -10,6 +10,7 @@ from typing import NamedTuple
 from analysis.record import ANALYSIS_FILE, Analysis, dump_analysis, read_analysis
 from engine.data.file_hashes import require_unchanged_files
 from foundation.errors import RecordError
+from foundation.fault_isolation import convert_faults
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
 from results.records.store import list_attempts, lock_folder, next_attempt_folder
 
@@ -110,7 +111,8 @@ def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
     for root in stores:
         for path in sorted((root / ANALYSIS_FOLDER).glob(f"*/{ANALYSIS_FILE}")):
             try:
-                analysis = _read_verified(path.parent)
+                with convert_faults(f"cannot read {path}"):
+                    analysis = _read_verified(path.parent)
             except RecordError as error:
                 faults.append(str(error))
                 continue

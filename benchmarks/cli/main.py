@@ -21,6 +21,7 @@ from engine.processes.launcher import apply_launcher
 from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, UnknownNameError
+from foundation.fault_isolation import show_traces
 from foundation.network.access import switch_network_off
 from foundation.suggest import did_you_mean
 
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(done.code or 0)
     # stored in every record
     options.command_line = ["bench", *words]
+    show_traces(options.debug)
     if getattr(options, "device", None) == "cpu":
         # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -63,11 +63,30 @@ def write_page(
     Raises:
         UserError: the folder cannot be written, or has an ``index.html`` of somebody else.
     """
-    ensure_writable_dir(folder)
-    page = folder / PAGE_FILE
-    _require_own_page(page)
+    require_page_folder(folder)
     media = PageMedia(embed=single_file)
-    content = render_page(report, analysis_panels, media)
+    return write_rendered_page(folder, render_page(report, analysis_panels, media), media)
+
+
+def require_page_folder(folder: Path) -> None:
+    """Create the folder of a page, and check that the page can be written there.
+
+    Raises:
+        UserError: the folder cannot be written, or has an ``index.html`` of somebody else.
+    """
+    ensure_writable_dir(folder)
+    _require_own_page(folder / PAGE_FILE)
+
+
+def write_rendered_page(folder: Path, content: str, media: PageMedia) -> Path:
+    """Write a page and its pictures, see ``write_page``, and return its path.
+
+    Args:
+        folder: the folder, which was checked.
+        content: the page as ``render_page`` returned it.
+        media: the pictures that it collected.
+    """
+    page = folder / PAGE_FILE
     earlier = list_page_media(page)
     write_media(folder, media.files)
     write_atomic(page, content)
