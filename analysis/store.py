@@ -10,8 +10,8 @@ from typing import NamedTuple
 from analysis.record import ANALYSIS_FILE, Analysis, dump_analysis, read_analysis
 from engine.data.file_hashes import require_unchanged_files
 from foundation.errors import RecordError
-from foundation.fault_isolation import convert_faults
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.storage.fault_isolation import convert_faults
 from results.records.store import list_attempts, lock_folder, next_attempt_folder
 
 ANALYSIS_FOLDER = "analysis"

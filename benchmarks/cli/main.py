@@ -21,8 +21,8 @@ from engine.processes.launcher import apply_launcher
 from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, UnknownNameError
-from foundation.fault_isolation import show_traces
 from foundation.network.access import switch_network_off
+from foundation.storage.fault_isolation import show_traces
 from foundation.suggest import did_you_mean
 
 

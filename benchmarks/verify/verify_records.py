@@ -15,8 +15,8 @@ from benchmarks.verify.task_checks import check_against_task
 from engine.data.data_options import make_data_options
 from foundation.environment import resolve_data_root
 from foundation.errors import ConfigError, RecordError, UserError
-from foundation.fault_isolation import convert_faults
 from foundation.run_scope import open_run_scope
+from foundation.storage.fault_isolation import convert_faults
 from results.records.ledger import LEDGER_FOLDER, find_store
 from results.records.ledger_checks import check_ledgers
 from results.records.record import Record

@@ -15,8 +15,8 @@ from typing import Literal, NamedTuple
 from pydantic import Field, ValidationError
 
 from foundation.errors import RecordError, UserError
-from foundation.fault_isolation import convert_faults
 from foundation.files import sha256_chunks, write_atomic
+from foundation.storage.fault_isolation import convert_faults
 from foundation.storage.regular_files import read_regular
 from results.records.measurements import EfficiencyRecord
 from results.records.strict_model import Name, PlainSettings, StrictModel, format_validation_errors

@@ -21,8 +21,8 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from foundation.errors import RecordError, UserError
-from foundation.fault_isolation import convert_faults
 from foundation.files import write_atomic
+from foundation.storage.fault_isolation import convert_faults
 from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from foundation.array_types import FloatArray, IntArray
 from foundation.errors import RecordError
-from foundation.fault_isolation import convert_faults
+from foundation.storage.fault_isolation import convert_faults
 from results.records.record import MetricValue, Record
 from results.records.strict_model import MAX_MAGNITUDE
 from results.statistics.estimates import (

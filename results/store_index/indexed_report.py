@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport, build_report
-from results.records.faulty_runs import StoredRuns, build_without_faulty
 from results.records.store import scan_runs
+from results.store_index.faulty_runs import StoredRuns, build_without_faulty
 from results.store_index.select_runs import scan_selected_runs
 
 

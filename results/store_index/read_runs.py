@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import RecordError
-from foundation.fault_isolation import convert_faults
+from foundation.storage.fault_isolation import convert_faults
 from results.records.record import Record
 from results.records.store import RECORD_FILE, FoundFolder, iter_folders, read_record_stat, require_store
 from results.store_index.facts_memo import FactsMemo, has_settled, pack_state

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from foundation.errors import RecordError, UserError
-from foundation.fault_isolation import convert_faults
 from foundation.files import atomic_writer
+from foundation.storage.fault_isolation import convert_faults
 from results.leaderboard.render.csv import guard_cell
 from results.leaderboard.row_labels import format_record_start, format_runtime
 from results.records.record import Record

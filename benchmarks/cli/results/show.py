@@ -12,7 +12,7 @@ from benchmarks.cli.format_run import format_run
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
 from foundation.errors import UserError
-from foundation.fault_isolation import convert_faults
+from foundation.storage.fault_isolation import convert_faults
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:

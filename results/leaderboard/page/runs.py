@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foundation.errors import RecordError
-from foundation.fault_isolation import convert_faults
+from foundation.storage.fault_isolation import convert_faults
 from results.leaderboard.page.budget import ByteBudget, SharedValues
 from results.leaderboard.page.curves import TrainingCurve, read_training_curves
 from results.leaderboard.page.media import PageMedia

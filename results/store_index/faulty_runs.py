@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from foundation.errors import BenchError
-from foundation.fault_isolation import describe_fault
+from foundation.storage.fault_isolation import describe_fault
 from results.records.record import Record
 
 _Built = TypeVar("_Built")
