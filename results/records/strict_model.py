@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from foundation.display_text import shorten_value
+
 MAX_DEPTH = 100
 """Levels of nested JSON that are read. Settings have up to five; code that walks through them calls itself per level,
 and Python ends a program that does so about a thousand times."""
@@ -61,19 +63,19 @@ def require_plain_values(value: Any) -> Any:
     Raises:
         ValueError: they are nested too deeply, or hold a number that is not finite or an integer of more than 64 bits.
     """
-    pending = [(value, 1)]
+    pending: list[tuple[Any, int]] = [(value, 1)]
     while pending:  # no recursion: this is what limits it
         group, depth = pending.pop()
         if depth > MAX_DEPTH:
             raise ValueError(f"it is nested too deeply, in more than {MAX_DEPTH} levels")
-        for each in group.values() if isinstance(group, dict) else group:
+        for name, each in group.items() if isinstance(group, dict) else enumerate(group):
             kind = type(each)
             if kind is dict or kind is list or kind is tuple:
                 pending.append((each, depth + 1))
             elif kind is int and abs(each) > 2 * MAX_INTEGER + 1:
-                raise ValueError("an integer in it has more than 64 bits")
+                raise ValueError(f"{shorten_value(name)} in it is an integer of more than 64 bits")
             elif kind is float and not math.isfinite(each):
-                raise ValueError("a number in it is not finite; null means not measured")
+                raise ValueError(f"{shorten_value(name)} in it is not a finite number; null means not measured")
     return value
 
 
