@@ -24,6 +24,7 @@ from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, StorageError, UnknownNameError
 from foundation.network.access import switch_network_off
+from foundation.storage.fault_isolation import show_traces
 from foundation.storage.write_faults import find_storage_error
 from foundation.suggest import did_you_mean
 
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end_with_flush(int(done.code or 0))
     # stored in every record
     options.command_line = ["bench", *words]
+    show_traces(options.debug)
     if getattr(options, "device", None) == "cpu":
         # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -45,7 +45,7 @@ def main(options: Namespace) -> int:
 
     # before any record is read: a wrong limit is the user's most likely mistake
     limits = parse_cost_limits(options.under)
-    report, _ = build_store_report(options.runs, TableFilter(tasks=(options.task,), tiers=(options.tier,)))
+    report, *_ = build_store_report(options.runs, TableFilter(tasks=(options.task,), tiers=(options.tier,)))
     boards = [board for board in report.table.boards if board.protocol == options.protocol]
     if not boards:
         raise UserError(_describe_absence(options.task, options.protocol, options.tier, report.table.boards))
