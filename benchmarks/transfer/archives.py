@@ -34,6 +34,7 @@ from benchmarks.transfer.archive_manifest import (
 from engine.progress_bar import ProgressBar
 from foundation.errors import ArchiveError, UserError
 from foundation.files import atomic_writer, sha256_file
+from foundation.storage.regular_files import open_regular
 
 ARCHIVE_SUFFIXES = (".tar.zst", ".tar.gz", ".tar")
 ZSTD_LEVEL = 9
@@ -236,7 +237,7 @@ def _open_members(path: Path) -> Iterator[Iterator[_Member]]:
     """Yield the members of an archive one after the other; what its bytes begin with tells the compression."""
     try:
         with ExitStack() as stack:
-            raw: IO[bytes] = stack.enter_context(path.open("rb"))
+            raw: IO[bytes] = stack.enter_context(open_regular(path))
             start = raw.read(4)
             raw.seek(0)
             if start == b"\x28\xb5\x2f\xfd":
