@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,15 +21,28 @@ def write_stdout(text: str) -> None:
     sys.stdout.write(text)
 
 
+MAX_MESSAGE = 8000
+"""Number of characters of a message; the lists of names and faults in messages are far shorter."""
+
+
 def _find_narrow_encoding() -> str | None:
     """Return the encoding of stdout if it cannot write every letter."""
     encoding: str | None = getattr(sys.stdout, "encoding", None)  # a stream in memory has none
     return None if encoding is None or encoding.lower().replace("-", "").startswith("utf") else encoding
 
 
+_LONG_WORD = re.compile(r"\S{1001,}")
+
+
 def write_message(message: str) -> None:
-    """Write one line to stderr: an error or a warning."""
-    sys.stderr.write(format_one_line(message) + "\n")
+    """Write one line to stderr: an error or a warning.
+
+    A value that a message quotes is shortened where the message is made; here is the net for whatever was forgotten.
+    """
+    text = _LONG_WORD.sub(lambda found: f"{found[0][:100]} ... ({len(found[0])} characters)", format_one_line(message))
+    if len(text) > MAX_MESSAGE:
+        text = f"{text[:MAX_MESSAGE]} ... ({len(text)} characters)"
+    sys.stderr.write(text + "\n")
 
 
 def write_json(value: Any) -> None:
