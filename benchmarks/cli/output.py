@@ -75,8 +75,7 @@ def write_message(message: str) -> None:
     if len(text) > MAX_MESSAGE:
         text = f"{text[:MAX_MESSAGE]} ... ({len(text)} characters)"
     with suppress(OSError):
-        sys.stderr.write(text + "
-")
+        sys.stderr.write(text + "\n")
 
 
 def write_json(value: Any) -> None:
