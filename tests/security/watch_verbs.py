@@ -23,18 +23,20 @@ LINES = (
     ("profile", "profile vit_nano --device cpu"),
     ("check", "check data digits"),
     ("check", "check backbone vit_nano --img-size 32"),
-    ("plan", "plan --tasks digits --backbones vit_nano --protocols finetune --tier smoke --out runs"),
     ("run", "run digits --backbone vit_nano --tier smoke --device cpu --out runs"),
-    ("run", "run mini_lasot --backbone vit_pico --protocol fast64 --tier smoke --device cpu --out runs"),
+    ("run", "run digits --backbone vit_nano --protocol knn --tier smoke --device cpu --out runs"),
+    ("run", "run digits --backbone vit_pico --protocol knn --tier smoke --device cpu --out runs"),
+    ("run", "run mini_lasot --backbone vit_pico --protocol fast64 --tier smoke --device cpu --set track_processes=1 --out runs"),
     ("pretrain", "pretrain mae --backbone vit_nano --data digits --tier smoke --device cpu --out runs"),
-    ("demo", "demo --device cpu --out demo"),
+    ("demo", "demo --device cpu --out runs"),
+    ("plan", "plan --tasks digits --backbones vit_nano --protocols finetune --tier smoke --out runs"),
     ("sweep", "sweep --tasks digits --backbones vit_nano --protocols finetune --tier smoke --device cpu --out runs"),
     ("evaluate", "evaluate digits --run {runs/digits} --device cpu --out evaluations"),
     ("analyze", "analyze spectrum vit_nano --device cpu --out runs"),
     ("table", "table --runs runs --html page"),
     ("choose", "choose --task digits --under 1GB --runs evaluations"),
     ("items", "items --task digits --tier smoke --runs runs --out items.csv"),
-    ("compare", "compare vit_nano vit_pico --runs runs demo"),
+    ("compare", "compare vit_nano vit_pico --runs runs"),
     ("verify", "verify runs"),
     ("pack", "pack runs -o packed.tar.zst"),
     ("merge", "merge packed.tar.zst --out merged"),
@@ -82,11 +84,11 @@ def _make_pictures() -> None:
 
     from tests.tracking.data.readers.make_sets import make_got10k_val
 
-    make_got10k_val(Path("data"), (2, 2))
+    make_got10k_val(Path("data"), (5, 5))
     for number in (1, 2):
         place = Path("boxes", f"GOT-10k_Val_{number:06d}")
         place.mkdir(parents=True)
-        (place / f"{place.name}_001.txt").write_text("1,1,9,9\n" * 2)
+        (place / f"{place.name}_001.txt").write_text("1,1,9,9\n" * 5)
     for folder in ("photos", "frames"):
         Path(folder).mkdir()
     for number in range(1, 5):
@@ -97,7 +99,7 @@ def _make_pictures() -> None:
 def _shorten_demo(demo: Any) -> None:
     """One cell of each kind at its shortest: what the demo asks of the system does not depend on it."""
     run_cell = demo.run_cell
-    demo.DEMO_CELLS = (("digits", "vit_pico", "finetune", 0),)
+    demo.DEMO_CELLS = (("digits", "vit_nano", "finetune", 0),)
     demo.run_cell = lambda request: run_cell(replace(request, tier="smoke"))
 
 
