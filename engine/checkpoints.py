@@ -7,6 +7,7 @@ state, to resume) and ``best_00000009.pth`` (weights only, to test and to reuse 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -28,6 +29,7 @@ from engine.training_checks.checkpoint_digests import (
     find_digest_fault,
     get_digest_path,
 )
+from engine.training_checks.log_faults import report_log_fault
 from foundation.errors import BenchError, CheckpointError
 
 MAX_KEPT_CHECKPOINTS = 2  # if the newest one turns out to be damaged, the one before it is left
@@ -75,6 +77,8 @@ class CheckpointRunner(Runner):
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:  # a FileHandler is a subclass and still gets every message
                 handler.setLevel(logging.ERROR)
+            elif isinstance(handler, logging.FileHandler):
+                report_log_fault(handler)
         return logger
 
     def close_log(self) -> None:
@@ -84,7 +88,8 @@ class CheckpointRunner(Runner):
         """
         for handler in [each for each in self.logger.handlers if isinstance(each, logging.FileHandler)]:
             self.logger.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # reported when the line was written; it must not hide another error
+                handler.close()
         for kind in (MMLogger, MessageHub, DefaultScope, Visualizer):
             kind._instance_dict.pop(self._experiment_name, None)
 

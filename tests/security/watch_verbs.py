@@ -26,7 +26,10 @@ LINES = (
     ("run", "run digits --backbone vit_nano --tier smoke --device cpu --out runs"),
     ("run", "run digits --backbone vit_nano --protocol knn --tier smoke --device cpu --out runs"),
     ("run", "run digits --backbone vit_pico --protocol knn --tier smoke --device cpu --out runs"),
-    ("run", "run mini_lasot --backbone vit_pico --protocol fast64 --tier smoke --device cpu --set track_processes=1 --out runs"),
+    (
+        "run",
+        "run mini_lasot --backbone vit_pico --protocol fast64 --tier smoke --device cpu --set track_processes=1 --out runs",
+    ),
     ("pretrain", "pretrain mae --backbone vit_nano --data digits --tier smoke --device cpu --out runs"),
     ("demo", "demo --device cpu --out runs"),
     ("plan", "plan --tasks digits --backbones vit_nano --protocols finetune --tier smoke --out runs"),
