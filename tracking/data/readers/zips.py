@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zipfile
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
-from foundation.storage.regular_files import read_regular
+from foundation.storage.regular_files import open_regular, read_regular
 
 # [folders/]airplane-1/img/00000001.jpg or [folders/]airplane-1/groundtruth.txt
 _SEQUENCE_PATTERN = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
@@ -311,7 +312,8 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
         DataError: the zip cannot be read, or an entry is unsafe, encrypted, packed in a rare way or too large.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            zip_bytes = os.fstat(file.fileno()).st_size
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise DataError(f"{path} cannot be read as a zip ({error}); fetch it again, or move it away") from error
@@ -328,5 +330,8 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
             raise DataError(
                 f"{name} in {path} would be {size:,} bytes, too large for a frame of LaSOT; move that zip away"
             )
+        # memory for the stored bytes is taken before they are read
+        if not 0 <= entry.header_offset <= entry.header_offset + entry.compress_size <= zip_bytes:
+            raise DataError(f"{name} does not fit in the zip {path}, whose directory is wrong; fetch that zip again")
         place = ZipEntry(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
         yield ZipMember(path, name, place)
