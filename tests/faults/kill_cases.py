@@ -130,36 +130,78 @@ CASES = (
             ),
         ),
     ),
-    KillCase("evaluate", "evaluate digits --run runs/digits/*finetune* --out runs --device cpu", STORE, (
-        (half("fsync *.items.csv.*"), at("rename *.record.json.*", 2)),
-    )),
-    KillCase("cka", "analyze cka vit_nano vit_pico --data digits --images 64 --device cpu --out runs", STORE, (
-        (half("fsync *.csv.*"), half("fsync *.analysis.json.*"),),
-    )),
-    KillCase("page", "table --html page", STORE, (
+    KillCase(
+        "evaluate",
+        "evaluate digits --run runs/digits/*finetune* --out runs --device cpu",
+        STORE,
+        ((half("fsync *.items.csv.*"), at("rename *.record.json.*", 2)),),
+    ),
+    KillCase(
+        "cka",
+        "analyze cka vit_nano vit_pico --data digits --images 64 --device cpu --out runs",
+        STORE,
         (
-            half("fsync cache/statistics/*"),
-            at("create cache/store_index/*"),
-            at("insert cache/store_index/*"),
-            at("commit cache/store_index/*"),
-            half("fsync page/.index.html.*"),
-            half("fsync page/media/*"),
+            (
+                half("fsync *.csv.*"),
+                half("fsync *.analysis.json.*"),
+            ),
         ),
-    )),
+    ),
+    KillCase(
+        "page",
+        "table --html page",
+        STORE,
+        (
+            (
+                half("fsync cache/statistics/*"),
+                at("create cache/store_index/*"),
+                at("insert cache/store_index/*"),
+                at("commit cache/store_index/*"),
+                half("fsync page/.index.html.*"),
+                half("fsync page/media/*"),
+            ),
+        ),
+    ),
     KillCase("table", "table --out table.md", STORE, ((half("fsync .table.md.*"),),)),
     KillCase("items", "items --out items.csv", STORE, ((half("fsync .items.csv.*"),),)),
-    KillCase("onnx", "export runs/digits/*finetune* --format onnx --out exported", STORE, (
-        (half("fsync *.onnx.*"), at("rename exported/.onnx-f32*"),),
-    )),
-    KillCase("onnx again", "export runs/digits/*finetune* --format onnx --out exported", "onnx", (
-        (at("rename exported/.onnx-f32*"), at("rename exported/onnx-f32"), at("renamed exported/.onnx-f32.old.*"),),
-    )),
-    KillCase("predict", "predict cache/mini_ade-1/ADEChallengeData2016/images/validation --run runs/mini_ade/* "
-        "--out predictions --device cpu", STORE, ((half("fsync *.png.*", 3), at("rename .predictions*")),)),
-    KillCase("pack", "pack runs --out runs.tar.gz", STORE, ((at("open .runs.tar.gz.*"), half("fsync .runs.tar.gz.*")),)),
+    KillCase(
+        "onnx",
+        "export runs/digits/*finetune* --format onnx --out exported",
+        STORE,
+        (
+            (
+                half("fsync *.onnx.*"),
+                at("rename exported/.onnx-f32*"),
+            ),
+        ),
+    ),
+    KillCase(
+        "onnx again",
+        "export runs/digits/*finetune* --format onnx --out exported",
+        "onnx",
+        (
+            (
+                at("rename exported/.onnx-f32*"),
+                at("rename exported/onnx-f32"),
+                at("renamed exported/.onnx-f32.old.*"),
+            ),
+        ),
+    ),
+    KillCase(
+        "predict",
+        "predict cache/mini_ade-1/ADEChallengeData2016/images/validation --run runs/mini_ade/* "
+        "--out predictions --device cpu",
+        STORE,
+        ((half("fsync *.png.*", 3), at("rename .predictions*")),),
+    ),
+    KillCase(
+        "pack", "pack runs --out runs.tar.gz", STORE, ((at("open .runs.tar.gz.*"), half("fsync .runs.tar.gz.*")),)
+    ),
     KillCase("submit", "submit runs -o submission.tar.gz", STORE, ((half("fsync .submission.tar.gz.*"),),)),
     KillCase("merge", "merge runs --out union", STORE, ((at("open .union.merge/*", 9), at("rename .union.merge/*")),)),
     KillCase("profile", "profile vit_nano --device cpu --save", STORE, ((half("fsync *timings*"),),)),
-    KillCase("add", "add backbone my_mae --from runs/pretrain/*", STORE, ((half("fsync cache/*"), at("rename cache/*", 2)),)),
+    KillCase(
+        "add", "add backbone my_mae --from runs/pretrain/*", STORE, ((half("fsync cache/*"), at("rename cache/*", 2)),)
+    ),
     KillCase("check", "check data mini_ade", STORE, ((at("insert cache/*"),),)),
 )

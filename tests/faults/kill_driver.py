@@ -12,7 +12,7 @@ from pathlib import Path
 
 from results.records.ledger import read_ledgers
 from tests.faults.kill_cases import CASES, KillCase
-from tests.faults.kill_outcomes import list_outcomes, require_whole_databases
+from tests.faults.kill_outcomes import list_outcomes, require_whole_databases, show_difference
 from tests.faults.kill_points import KillPoint
 from tests.faults.kill_server import ChildEnd, KillServer
 
@@ -67,9 +67,7 @@ class KillDriver:
     def copy_start(self, case: KillCase) -> Path:
         """A new folder in which a case can be run."""
         self._count += 1
-        return Path(
-            shutil.copytree(self.get_area(case.after), self.folder / f"cut {self._count}", symlinks=True)
-        )
+        return Path(shutil.copytree(self.get_area(case.after), self.folder / f"cut {self._count}", symlinks=True))
 
     def run_case(
         self, case: KillCase, area: Path, point: KillPoint | None = None, seconds: float | None = None
@@ -95,7 +93,11 @@ class KillDriver:
         assert end.code == 0, f"{case.name} does not go on: {end.said}"
         found, expected = list_outcomes(area), self.expect_outcomes(case.name)
         more, fewer = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
-        other = sorted(name for name in found.keys() & expected.keys() if found[name] != expected[name])
+        other = sorted(
+            f"{name}: {show_difference(found[name], expected[name])}"
+            for name in found.keys() & expected.keys()
+            if found[name] != expected[name]
+        )
         assert not (more or fewer or other), f"{case.name}: left over {more}, missing {fewer}, different {other}"
         require_whole_databases(area)
         for chain in read_ledgers(area / "runs"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import sqlite3
 import tarfile
@@ -23,6 +24,9 @@ from tests.faults.kill_points import hide_random_parts
 OF_ATTEMPTS = {"cost", "environment", "earlier_attempts", "speed", "date", "created", "made"}
 """Keys of JSON files that say when, where and how fast."""
 
+OF_THE_MOMENT = {"cache/file_hashes.sqlite"}
+"""What depends on when a file was written: a digest is kept of files that are some seconds old."""
+
 CLOCK = re.compile(rb"20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+]00:00|Z| UTC)?")
 
 
@@ -34,13 +38,15 @@ def list_outcomes(area: Path) -> dict[str, str]:
     found = {}
     for path in sorted(area.rglob("*")):
         name = path.relative_to(area).as_posix()
-        if "logs" in path.parts or name.endswith(".lock"):
+        if "logs" in path.parts or name.endswith(".lock") or name in OF_THE_MOMENT or name.startswith(".cache/"):
             continue
         if path.is_dir():
             if not any(path.iterdir()):
                 found[f"{hide_random_parts(name)}/"] = "empty folder"
         else:
-            found[hide_random_parts(name)] = hashlib.sha256(_describe(PurePosixPath(name), path.read_bytes())).hexdigest()
+            described = _describe(PurePosixPath(name), path.read_bytes())
+            digest = hashlib.sha256(described).hexdigest()
+            found[hide_random_parts(name)] = described.decode() if path.suffix == ".json" else digest
     return found
 
 
@@ -89,6 +95,12 @@ def _describe_tensors(content: Any) -> bytes:
 
 TIMES = {"seconds", "time", "cfg", "experiment_name", "exp_name"}
 """Keys of a checkpoint that say when, how long, and in which attempt."""
+
+
+def show_difference(first: str, second: str) -> str:
+    """Where two descriptions begin to differ."""
+    where = len(os.path.commonprefix([first, second]))
+    return f"...{first[max(0, where - 80) : where + 80]}... and ...{second[max(0, where - 80) : where + 80]}..."
 
 
 def require_whole_databases(area: Path) -> None:

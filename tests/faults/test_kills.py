@@ -27,7 +27,11 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillDriver]:
 
 @pytest.mark.parametrize(
     ("case", "chain"),
-    [pytest.param(case, chain, id=f"{case.name}-{number}") for case in CASES for number, chain in enumerate(case.chains)],
+    [
+        pytest.param(case, chain, id=f"{case.name}-{number}")
+        for case in CASES
+        for number, chain in enumerate(case.chains)
+    ],
 )
 def test_killed_at_chosen_points_and_begun_again(driver: KillDriver, case: KillCase, chain: Chain) -> None:
     driver.kill_chain(case, chain)
