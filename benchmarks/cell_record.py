@@ -16,6 +16,7 @@ from backbones.weights import hash_weight_file
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.write_faults import find_storage_error
 from foundation.weights.shard_index import count_weight_bytes
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
@@ -259,13 +260,32 @@ def record_progress(folder: Path, record: Record) -> Iterator[None]:
     Args:
         folder: the run's folder.
         record: its record, with the status ``running``.
+
+    Raises:
+        StorageError: a file could not be written or read; otherwise the error of the work is raised as it is.
     """
     write_record(folder, record)
     try:
         yield
     except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
-        write_record(folder, record.model_copy(update={"status": "failed", "reason": describe_failure(error)}))
-        raise
+        fault = find_storage_error(error, folder)
+        _write_failed_record(folder, record, describe_failure(fault or error))
+        if fault is None or fault is error:
+            raise
+        raise fault from error
+
+
+def _write_failed_record(folder: Path, record: Record, reason: str) -> None:
+    """Write that a run failed, if that is possible: on a full disk it may not be, and the first error counts.
+
+    The record then stays ``running``, which the same command takes for a run that was killed: it goes on from there.
+    """
+    from engine.progress_bar import log_message
+
+    try:
+        write_record(folder, record.model_copy(update={"status": "failed", "reason": reason}))
+    except (UserError, OSError) as error:
+        log_message(f"the record in {folder} stays as it is: {describe_failure(error)}")
 
 
 def count_attempts(folder: Path, environment: RunEnvironment) -> tuple[int, list[RunEnvironment]]:
@@ -317,6 +337,5 @@ def describe_failure(error: BaseException) -> str:
     """Return why a run failed, in the words of its record."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted by the user; the same command goes on from the last checkpoint"
-    if isinstance(error, BenchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    fault = find_storage_error(error)
+    return str(fault or error) if fault or isinstance(error, BenchError) else f"{type(error).__name__}: {error}"

@@ -252,7 +252,7 @@ def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequ
         finished = make_complete_record(
             record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
         )
-    write_record(folder, finished)
+        write_record(folder, finished)
     # after the record, so that nothing about a picture can reach the number
     draw_run_pictures(resolved.task, folder, finished, resolved.request.data_root, outcome.visualize)
     return finished

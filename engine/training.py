@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Sampler, default_collate
 from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.calibration.training_timer import TrainingMeasured, make_training_timers, time_test_batches
 from engine.checkpoints import (
+    MAX_KEPT_CHECKPOINTS,
     CheckpointHook,
     CheckpointRunner,
     InitialWeightsHook,
@@ -47,7 +48,9 @@ from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
 from engine.seeding import InfiniteSeededSampler, MapDataset, ReseedHook, SeededDataset, SeededSampler, seed_all
 from engine.training_checks.checkpoint_digests import CheckpointOwner
 from engine.training_checks.divergence import DivergenceHook
+from engine.training_checks.log_faults import hush_logger_threads
 from engine.training_checks.shared_buffers import SharedBuffersHook
+from engine.training_checks.training_space import require_checkpoint_space
 from foundation.errors import UserError
 
 _HARMLESS_WARNINGS = (
@@ -159,12 +162,14 @@ def train_model(job: TrainingJob) -> TrainingResult:
     )
     progress = ProgressHook(job.label, job.selection_metric, job.metric_unit)
     # mmengine sometimes prints to stdout, which is reserved for results
-    with translate_oom_error(), contextlib.redirect_stdout(sys.stderr):
+    with translate_oom_error(), contextlib.redirect_stdout(sys.stderr), hush_logger_threads():
         timers = make_training_timers(keeper, recipe.length, recipe.val_interval)
         runner = _build_train_runner(job, [*job.hooks, keeper, progress, *timers])
         runner.checkpoint_owner = owner = CheckpointOwner(job.run_id, job.seed)
         # one process decides, because it also renames what cannot be used
         resume = decide_on_rank0(lambda: find_resume_checkpoint(checkpoints, log_message, owner))
+        if get_dist_info()[0] == 0:
+            require_checkpoint_space(checkpoints, job.model, recipe, MAX_KEPT_CHECKPOINTS)
         if resume is not None:  # the runner loads model, optimizer and schedulers before its first step
             runner._resume, runner._load_from = True, str(resume)
         try:

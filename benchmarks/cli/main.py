@@ -15,13 +15,14 @@ from importlib.metadata import version
 from typing import NoReturn
 
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
-from benchmarks.cli.output import write_message
+from benchmarks.cli.output import flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
 from foundation.display_text import escape_controls
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
-from foundation.errors import BenchError, UnknownNameError
+from foundation.errors import BenchError, StorageError, UnknownNameError
 from foundation.network.access import switch_network_off
+from foundation.storage.write_faults import find_storage_error
 from foundation.suggest import did_you_mean
 
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.requested_verb = next((word for word in words[:1] if word in VERBS), "")
         options = parser.parse_args(words)
     except SystemExit as done:  # argparse has already written the help text or the error
-        return int(done.code or 0)
+        return _end_with_flush(int(done.code or 0))
     # stored in every record
     options.command_line = ["bench", *words]
     if getattr(options, "device", None) == "cpu":
@@ -81,19 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(options, "launcher"):
             # before the verb: what it imports reads the variables that are checked and set here
             apply_launcher(options.launcher)
-        return int(load_verb(options.verb).main(options))
+        return _end_with_flush(int(load_verb(options.verb).main(options)))
     except KeyboardInterrupt:
         resumes = options.verb in ("run", "pretrain", "sweep", "demo")
         goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
         write_message(f"bench: interrupted{goes_on}")
         return 130  # shells use 128 + the signal number, and Ctrl-C sends SIGINT (2)
     except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
-        # Python flushes stdout at exit and would fail a second time; /dev/null takes what is left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _drop_unwritten_output(1)
     # the last handler: a sentence instead of a trace; a plug-in that calls sys.exit(0) would look like success
     except (Exception, SystemExit) as error:  # noqa: BLE001
-        return _report_error(error, options.debug)
+        return _drop_unwritten_output(_report_error(error, options.debug))
 
 
 def build_parser(verbs: Collection[str] = tuple(VERBS)) -> OneLineErrorParser:
@@ -145,9 +144,30 @@ def _open_missing_streams() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the process ends
 
 
+def _end_with_flush(code: int) -> int:
+    """Return the exit code once all of stdout is written; Python itself reports nothing where that fails at exit."""
+    try:
+        flush_stdout()
+    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
+        return _drop_unwritten_output(1)
+    except StorageError as error:
+        return _drop_unwritten_output(_report_error(error, debug=False))
+    return code
+
+
+def _drop_unwritten_output(code: int) -> int:
+    """Send what is left in the buffer of stdout to nowhere; Python would fail a second time when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
 def _report_error(error: BaseException, debug: bool) -> int:
     if debug:
         sys.stderr.write(escape_controls("".join(traceback.format_exception(error))))
+    error = find_storage_error(error) or error
     # a BenchError is an expected error with a complete sentence; its class decides between exit codes 1 and 2
     if isinstance(error, BenchError):
         write_message(f"bench: {error}")

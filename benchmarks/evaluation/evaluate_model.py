@@ -204,7 +204,7 @@ def _evaluate_and_record(opened: OpenedEvaluation, folder: Path, request: Evalua
         finished = make_complete_record(
             record, evaluation.task, outcome, folder, evaluation.device, seconds, efficiency
         )
-    write_record(folder, finished)
+        write_record(folder, finished)
     # after the record, so that nothing about a picture can reach the number
     draw_run_pictures(evaluation.task, folder, finished, request.data_root, outcome.visualize)
     return finished

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.write_faults import make_storage_error
 from results.records.record import Record, RunStatus
 from results.records.strict_model import StrictModel, load_json
 
@@ -168,9 +169,10 @@ def append_event(store: Path, event: LedgerEvent) -> None:
                 file.write(b"\n" * is_torn + text.encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
-    except (OSError, Timeout) as error:
+    except OSError as error:  # filelock's Timeout is one, with a sentence of its own
+        reason = str(error) if isinstance(error, Timeout) else make_storage_error(folder, error).strerror
         raise UserError(
-            f"cannot append to the ledger {folder} ({error}); make it writable, because a run that is not in the "
+            f"cannot append to the ledger {folder} ({reason}); make it writable, because a run that is not in the "
             "ledger of its store cannot be told from one that was put there by hand"
         ) from error
 
