@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from foundation.errors import RecordError, UserError
 from foundation.files import write_atomic
+from foundation.storage.leftovers import remove_owned_leftovers
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
@@ -267,6 +268,8 @@ def next_attempt_folder(root: Path, run_stem: str) -> Path:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a run folder for this process while the context is active, creating the folder if it does not exist.
 
+    What a killed process left unfinished in it is removed.
+
     Raises:
         FolderLockedError: another process has locked the folder.
     """
@@ -280,6 +283,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
             f"another process is working on {folder}; wait for it, or choose another --out"
         ) from error
     try:
+        remove_owned_leftovers(folder)  # whoever left something unfinished there is gone
         yield
     finally:
         lock.release()

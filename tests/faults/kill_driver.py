@@ -7,10 +7,11 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from results.records.ledger import read_ledgers
+from results.records.ledger_checks import check_ledgers
+from results.records.store import scan_runs
 from tests.faults.kill_cases import CASES, KillCase
 from tests.faults.kill_outcomes import list_outcomes, require_whole_databases, show_difference
 from tests.faults.kill_points import KillPoint
@@ -91,7 +92,11 @@ class KillDriver:
         make_leftovers_old(area)
         end = self.run_case(case, area)
         assert end.code == 0, f"{case.name} does not go on: {end.said}"
-        found, expected = list_outcomes(area), self.expect_outcomes(case.name)
+        expected = self.expect_outcomes(case.name)
+        self._draw_missing_pictures(area, expected.keys() - list_outcomes(area).keys())
+        if any((area / "tmp").glob("bench-*")):
+            assert self._run_words(["cache", "--prune"], area).code == 0
+        found = list_outcomes(area)
         more, fewer = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
         other = sorted(
             f"{name}: {show_difference(found[name], expected[name])}"
@@ -100,9 +105,21 @@ class KillDriver:
         )
         assert not (more or fewer or other), f"{case.name}: left over {more}, missing {fewer}, different {other}"
         require_whole_databases(area)
-        for chain in read_ledgers(area / "runs"):
-            assert not chain.faults, chain
+        runs = scan_runs([area / "runs"]).records
+        failed = [check for check in check_ledgers(area / "runs", runs) if check.state == "fails"]
+        assert not failed, f"{case.name}: {failed}"
         shutil.rmtree(area)
+
+    def _draw_missing_pictures(self, area: Path, missing: Collection[str]) -> None:
+        """Draw the pictures of a run that was killed when its record was complete, as the guides say."""
+        for name in {name.partition("/pictures/")[0] for name in missing if "/pictures/" in name}:
+            (run,) = area.glob(name)
+            end = self._run_words(["show", "run", str(run.relative_to(area))], area)
+            assert end.code == 0, end.said
+
+    def _run_words(self, words: list[str], area: Path) -> ChildEnd:
+        env = {"BENCH_CACHE": str(area / "cache"), "TMPDIR": str(area / "tmp"), "HOME": str(area)}
+        return self.server.run(words, env, area)
 
 
 def expand_words(text: str, area: Path) -> list[str]:

@@ -52,7 +52,7 @@ class StepWatch:
         self.root, self.point, self.process = os.path.realpath(root), point, os.getpid()
         self.listing = os.open(listing, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.count = 0
-        self.sizes: dict[str, int] = {}
+        self.sizes: dict[Path, int] = {}
 
     def install(self) -> None:
         """Watch from now on; there is no way back."""
@@ -63,7 +63,7 @@ class StepWatch:
 
         def watch_fsync(descriptor: Any) -> None:
             number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
-            self.pass_step("fsync", os.readlink(f"/proc/self/fd/{number}"))
+            self.pass_step("fsync", str(Path(f"/proc/self/fd/{number}").readlink()))
             fsync(number)
 
         os.fsync = watch_fsync
@@ -78,23 +78,23 @@ class StepWatch:
 
     def pass_step(self, event: str, path: str) -> None:
         """Count a step; end here if it is the one."""
-        whole = os.path.abspath(path)
-        if os.getpid() != self.process or not os.path.realpath(whole).startswith(self.root + os.sep):
+        whole = os.path.realpath(path)
+        if os.getpid() != self.process or not whole.startswith(self.root + os.sep):
             return
-        name = f"{event} {hide_random_parts(os.path.relpath(os.path.realpath(whole), self.root))}"
+        name = f"{event} {hide_random_parts(os.path.relpath(whole, self.root))}"
         os.write(self.listing, f"{name}\n".encode())
         if not self.point.step or not fnmatch(name, self.point.step):
             return
         self.count += 1
         if self.count == self.point.count:
             if self.point.is_torn:
-                self._tear(whole)
+                self._tear(Path(whole))
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _tear(self, path: str) -> None:
-        if os.path.isfile(path):
+    def _tear(self, path: Path) -> None:
+        if path.is_file():
             before = self.sizes.get(path, 0)
-            os.truncate(path, before + (os.path.getsize(path) - before) // 2)
+            os.truncate(path, before + (path.stat().st_size - before) // 2)
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -102,13 +102,15 @@ class StepWatch:
             if isinstance(path, str | bytes | os.PathLike) and _is_writing(mode, flags):
                 self._note_open(os.fsdecode(path))
         elif event in ("os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
-            if isinstance(arguments[0], str | bytes | os.PathLike) and arguments[-1] in (-1, None):
-                self.pass_step(event.rpartition(".")[2], os.fsdecode(arguments[0]))
+            path = arguments[0]
+            # relative to a descriptor, as rmtree does it: the folder itself is a step
+            if isinstance(path, str | bytes | os.PathLike) and arguments[-1] in (-1, None):
+                self.pass_step(event.rpartition(".")[2], os.fsdecode(path))
 
     def _note_open(self, path: str) -> None:
-        whole = os.path.abspath(path)
         self.pass_step("open", path)
-        self.sizes[whole] = os.path.getsize(whole) if os.path.isfile(whole) else 0
+        whole = Path(os.path.realpath(path))
+        self.sizes[whole] = whole.stat().st_size if whole.is_file() else 0
 
     def _wrap_rename(self, rename: Callable[..., None]) -> Callable[..., None]:
         def watch_rename(source: Any, target: Any, **options: Any) -> None:

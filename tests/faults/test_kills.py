@@ -21,7 +21,6 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillDriver]:
         make_mini_ade(get_cache_dir())
         made = KillDriver(tmp_path_factory.mktemp("kills"), get_cache_dir())
     yield made
-    print("CPU", made.server.cpu_seconds)
     made.server.close()
 
 
