@@ -11,7 +11,7 @@ from analysis.record import ANALYSIS_FILE, Analysis, dump_analysis, read_analysi
 from engine.data.file_hashes import require_unchanged_files
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
-from results.records.store import list_attempts, lock_folder, next_attempt_folder
+from results.records.store import claim_attempt_folder, list_attempts, lock_folder
 
 ANALYSIS_FOLDER = "analysis"
 
@@ -57,7 +57,8 @@ def load_or_compute(
     made = compute()
     require_unchanged_files()
     existing = list_attempts(store, stem)
-    folder = next_attempt_folder(store, stem) if force_new or not existing else existing[-1]
+    # without --fresh, a second process finds what the first one computes
+    folder = claim_attempt_folder(store, stem) if force_new else (existing or [store / stem])[-1]
     with lock_folder(folder):
         # checked again under the lock: another process may have computed the same analysis in the meantime
         if (folder / ANALYSIS_FILE).exists():

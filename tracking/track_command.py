@@ -19,7 +19,7 @@ from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_file
 from foundation.plural import format_count
 from foundation.storage.leftovers import open_scratch_folder
-from results.records.store import next_attempt_folder, read_record
+from results.records.store import claim_attempt_folder, read_record
 from tracking.as_is.runtime_tracker import make_file_origin
 from tracking.deployment.export import export_model
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
@@ -255,7 +255,7 @@ def choose_result_folder(requested: Path | None, source_name: str) -> Path:
     """
     if requested is None:
         # a result is never overwritten
-        folder = next_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
+        folder = claim_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
     else:
         folder = requested
         to_opencv_path(folder)  # refuses a name that OpenCV cannot write a video to

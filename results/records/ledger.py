@@ -21,11 +21,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.file_locks import take_file_lock
 from foundation.storage.write_faults import make_storage_error
 from results.records.record import Record, RunStatus
 from results.records.strict_model import StrictModel, load_json
@@ -159,7 +160,7 @@ def append_event(store: Path, event: LedgerEvent) -> None:
     folder = store / LEDGER_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
+        with take_file_lock(folder / ".lock", LOCK_SECONDS):
             path = _choose_chain(folder)
             if not path.exists():
                 write_atomic(path, b"")  # which also makes the new name survive a power cut

@@ -19,16 +19,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from foundation.errors import RecordError, UserError
-from foundation.files import write_atomic
+from foundation.files import ensure_writable_dir, write_atomic
+from foundation.storage.file_locks import is_file_locked, take_file_lock
 from foundation.storage.leftovers import remove_owned_leftovers
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
 
 RECORD_FILE = "record.json"
+LOCK_FILE = ".lock"
+
+_LOCK_SECONDS = 0.5
+"""How long to wait for the lock of a folder, since ``is_folder_at_work`` takes it for a moment."""
 
 MAX_RECORD_BYTES = 256_000_000
 """A larger file is no record: records have kilobytes, and a made-up file must not fill the memory."""
@@ -250,8 +255,31 @@ def list_attempts(root: Path, run_stem: str) -> list[Path]:
     return [path for _, path in sorted((int(match[1] or 1), path) for match, path in found)]
 
 
+def claim_attempt_folder(root: Path, run_stem: str) -> Path:
+    """Create the folder for a new attempt at a run and return it: no other process gets the same one.
+
+    Args:
+        root: root of the store.
+        run_stem: path of the first attempt below the root.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    ensure_writable_dir((root / run_stem).parent)
+    while True:
+        folder = next_attempt_folder(root, run_stem)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            # of another process that began in this moment; a file of that name would be in the way for ever
+            if not folder.is_dir():
+                raise
+        else:
+            return folder
+
+
 def next_attempt_folder(root: Path, run_stem: str) -> Path:
-    """Return the folder for a new attempt at a run; it does not exist yet.
+    """Return the folder that a new attempt at a run would get; another process may take it first.
 
     Args:
         root: root of the store.
@@ -274,16 +302,28 @@ def lock_folder(folder: Path) -> Iterator[None]:
         FolderLockedError: another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # an operating-system lock, not a marker file: the system releases it when a process is killed
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = take_file_lock(folder / LOCK_FILE, _LOCK_SECONDS)
     except Timeout as error:
         raise FolderLockedError(
             f"another process is working on {folder}; wait for it, or choose another --out"
         ) from error
+    except OSError as error:
+        raise UserError(f"cannot lock {folder} ({error.strerror or error}); make it writable") from error
     try:
         remove_owned_leftovers(folder)  # whoever left something unfinished there is gone
         yield
     finally:
         lock.release()
+
+
+def is_folder_at_work(folder: Path) -> bool | None:
+    """Return whether a process works on a run folder; ``None`` where that cannot be known.
+
+    A record that says ``running`` in a folder that nobody works on is of a process that was killed, or of a machine
+    that lost its power.
+
+    Args:
+        folder: the run's folder.
+    """
+    return is_file_locked(folder / LOCK_FILE)

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from foundation.errors import DataError
+from foundation.storage.file_locks import take_file_lock
 from foundation.storage.leftovers import open_partial_folder, remove_owned_leftovers
 
 MINI_ADE_VERSION = 1
@@ -72,7 +72,7 @@ def make_mini_ade(cache: Path) -> Path:
     if (home / "ADEChallengeData2016").is_dir():
         return home
     home.mkdir(parents=True, exist_ok=True)
-    with FileLock(home / ".lock"):  # several runs may start at once
+    with take_file_lock(home / ".lock"):  # several runs may start at once
         # look again: another process may have made the data while this one waited for the lock
         if not (home / "ADEChallengeData2016").is_dir():
             remove_owned_leftovers(home)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from segmentation.data.mini_ade import make_mini_ade
 from foundation.environment import get_cache_dir
+from segmentation.data.mini_ade import make_mini_ade
 from tests.faults.kill_cases import CASES, Chain, KillCase
 from tests.faults.kill_driver import KillDriver
 from tracking.data.mini_lasot import ensure_mini_lasot

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
 
 from engine.data import photographs
 from foundation.environment import get_cache_dir
+from foundation.storage.file_locks import take_file_lock
 from foundation.storage.leftovers import open_partial_folder, remove_abandoned
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
@@ -68,7 +68,7 @@ def ensure_mini_lasot() -> Path:
         return folder
     get_cache_dir().mkdir(parents=True, exist_ok=True)
     # several processes may start at the same time; one generates, the others wait and find the folder
-    with FileLock(f"{folder}.lock"):
+    with take_file_lock(Path(f"{folder}.lock")):
         if not folder.is_dir():
             remove_abandoned(folder, is_owner=True)
             with open_partial_folder(folder) as half:

@@ -10,9 +10,8 @@ from pathlib import Path
 from benchmarks.cli.common_options import add_device_option, parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.output import write_json, write_stdout
 from engine.evaluation.model_source import PRECISIONS, RUNTIMES
+from engine.processes.stop_signals import get_stop_code
 from tracking.video.request import SELECT, InitBox, TrackVideoRequest
-
-INTERRUPTED_EXIT_CODE = 130  # as main returns it after Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: Namespace) -> int:
-    """Track the targets and write a summary; the exit code is 130 if Ctrl-C ended it early (results are kept)."""
+    """Track the targets and write a summary; the exit code is 130 if Ctrl-C ended it early, 143 if SIGTERM did."""
     # imported here: torch and OpenCV take seconds, and --device must be known before torch is imported
     from tracking.track_command import run_track_command
 
@@ -66,7 +65,7 @@ def main(options: Namespace) -> int:
         write_json(report.data | {"folder": str(report.folder)})
     else:
         write_stdout(report.text)
-    return INTERRUPTED_EXIT_CODE if report.interrupted else 0
+    return get_stop_code() if report.interrupted else 0
 
 
 def make_track_request(options: Namespace) -> TrackVideoRequest:
