@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
+from foundation.storage.leftovers import open_partial_folder
 from foundation.storage.regular_files import read_regular
 from results.records.strict_model import format_validation_errors
 
@@ -46,18 +45,13 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
         manifest: the manifest of these files.
     """
     # next to the final folder, so that renaming it cannot turn into a copy between two file systems
-    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with open_partial_folder(folder) as half:
         for name, content in files.items():
             write_atomic(half / name, content)
         write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
-        # mkdtemp creates a folder that only its owner may enter
+        # until now only its owner may enter it
         grant_default_mode(half)
         _replace_folder(half, folder)
-    # Ctrl-C leaves no half-written folder behind either
-    except BaseException:
-        shutil.rmtree(half, ignore_errors=True)
-        raise
 
 
 def _replace_folder(half: Path, folder: Path) -> None:
@@ -70,10 +64,11 @@ def _replace_folder(half: Path, folder: Path) -> None:
             if not folder.exists():
                 raise
         # a folder that is not empty cannot be replaced by a rename, so the older one is moved out of the way first
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        with contextlib.suppress(FileNotFoundError):  # another export has moved it already
+        with (
+            open_partial_folder(folder) as old,
+            contextlib.suppress(FileNotFoundError),  # another export has moved it already
+        ):
             folder.rename(old / "old")
-        shutil.rmtree(old)
     raise UserError(f"other processes write {folder} all the time; export again when they have finished")
 
 

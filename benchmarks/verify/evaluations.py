@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -27,6 +26,7 @@ from deployment.export_folder import EXPORT_FOLDER
 from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file
+from foundation.storage.leftovers import open_scratch_folder
 from foundation.storage.regular_files import read_regular
 from results.records.record import Record
 from results.records.verification import VerificationCheck
@@ -148,9 +148,9 @@ def repeat_evaluation(folder: Path, record: Record, data_dir: Path, device: str)
     if record.status != "complete":
         yield VerificationCheck("evaluation", "unchecked", f"it is {record.status}")
         return
-    with tempfile.TemporaryDirectory(prefix="bench-evaluate-") as scratch:
+    with open_scratch_folder("evaluate") as scratch:
         try:
-            again = _evaluate_again(record, data_dir, device, Path(scratch))
+            again = _evaluate_again(record, data_dir, device, scratch)
             checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
             # another id is reported among the outcomes, with what differs
             if again.record.run_id == record.run_id:

@@ -32,6 +32,7 @@ from foundation.files import atomic_writer, ensure_writable_dir, sha256_file, wr
 from foundation.run_scope import get_run_scope
 from foundation.storage.disk_space import require_space
 from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import is_held, is_unfinished_name
 
 CACHE_FORMAT = 1
 """Increase this whenever the files change their meaning, or features are computed differently."""
@@ -302,7 +303,8 @@ def prune_features(unused_days: float, now: float | None = None) -> list[CacheEn
     gone = []
     for entry in list_cache_entries():
         limit = ORPHAN_AGE_SECONDS if entry.defect else unused_days * _SECONDS_PER_DAY
-        if now - entry.last_used < limit:
+        is_written = is_unfinished_name(entry.key) and is_held(feature_cache_dir() / entry.key)
+        if now - entry.last_used < limit or is_written:
             continue
         # the JSON file first: if the process is killed in between, the rest counts as leftovers and not as an entry
         lock_name = f"{LOCKS_FOLDER}/{entry.key}.lock"

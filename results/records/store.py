@@ -24,6 +24,7 @@ from foundation.errors import RecordError, UserError
 from foundation.files import ensure_writable_dir, write_atomic
 from foundation.storage.fault_isolation import convert_faults
 from foundation.storage.file_locks import is_file_locked, take_file_lock
+from foundation.storage.leftovers import remove_owned_leftovers
 from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
@@ -290,6 +291,8 @@ def next_attempt_folder(root: Path, run_stem: str) -> Path:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a run folder for this process while the context is active, creating the folder if it does not exist.
 
+    What a killed process left unfinished in it is removed.
+
     Raises:
         FolderLockedError: another process has locked the folder.
     """
@@ -303,6 +306,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"cannot lock {folder} ({error.strerror or error}); make it writable") from error
     try:
+        remove_owned_leftovers(folder)  # whoever left something unfinished there is gone
         yield
     finally:
         lock.release()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from foundation.environment import get_cache_dir
 from foundation.files import write_atomic
+from foundation.storage.leftovers import is_held, is_unfinished_name
 from foundation.storage.regular_files import read_regular
 from results.records.strict_model import load_json
 
@@ -82,7 +83,7 @@ def prune_cache_folder(folder: Path, unused_days: float, now: float | None = Non
     gone = 0
     freed = 0
     for path, stat in _list_files(folder):
-        if stat.st_mtime <= limit:
+        if stat.st_mtime <= limit and not (is_unfinished_name(path.name) and is_held(path)):
             path.unlink(missing_ok=True)
             gone, freed = gone + 1, freed + stat.st_size
     return CacheSize(gone, freed)
