@@ -186,10 +186,9 @@ def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV ({error}); name a file of predictions with --results") from error
     if not ({"file", "item"} & set(header)) or not ({"class", "index", "prediction"} & set(header)):
-        found = ", ".join(each[:40] for each in header[:8])
         raise DataError(
-            f"{path} has the columns {found or 'none'}; predictions have file and class, or item and prediction "
-            "(docs/reference/scoring.md)"
+            f"{path} has the columns {', '.join(each[:40] for each in header[:8]) or 'none'}; predictions have file "
+            "and class, or item and prediction (docs/reference/scoring.md)"
         )
     if len(set(header)) < len(header):
         # of two columns of one name, csv would take the last one in silence

@@ -18,7 +18,6 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
-from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.calibration.training_timer import TrainingMeasured, make_training_timers, time_test_batches
 from engine.checkpoints import (
     MAX_KEPT_CHECKPOINTS,
@@ -43,7 +42,6 @@ from engine.optimizer import create_optim_wrapper
 from engine.processes.batch_norm import synchronise_batch_norm
 from engine.processes.library_programs import start_no_programs
 from engine.processes.random_draws import share_random_draws
-from engine.progress import ProgressHook
 from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
 from engine.seeding import InfiniteSeededSampler, MapDataset, ReseedHook, SeededDataset, SeededSampler, seed_all
@@ -52,6 +50,8 @@ from engine.training_checks.divergence import DivergenceHook
 from engine.training_checks.log_faults import hush_logger_threads
 from engine.training_checks.shared_buffers import SharedBuffersHook
 from engine.training_checks.training_space import require_checkpoint_space
+from engine.training_reports import mlflow_backend  # noqa: F401 - registers it with mmengine
+from engine.training_reports.progress_hook import ProgressHook
 from foundation.errors import UserError
 
 _HARMLESS_WARNINGS = (

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from foundation.machine_load import MachineLoad, is_machine_busy
+from foundation.machine.machine_load import MachineLoad, is_machine_busy
 from results.records.strict_model import FiniteFloat, Name, StrictModel
 
 Count = Annotated[int, Field(ge=0, le=10**18)]

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.matrix_options import add_matrix_options, make_matrix
-from benchmarks.cli.matrix_plan import add_plan_options, select_budget_cells, select_possible_cells
+from benchmarks.cli.matrix.matrix_options import add_matrix_options, make_matrix
+from benchmarks.cli.matrix.matrix_plan import add_plan_options, select_budget_cells, select_possible_cells
 from benchmarks.cli.number_types import parse_process_count, whole_number
 from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
@@ -144,8 +144,8 @@ def _run(state: SweepState, folder: Path, options: Namespace) -> None:
 
 
 def _open_view(title: str, options: Namespace) -> AbstractContextManager[SweepView]:
-    from benchmarks.cli.sweep_display import JsonSweepView, PlainSweepView
-    from benchmarks.cli.sweep_live import LiveSweepView
+    from benchmarks.cli.matrix.sweep_display import JsonSweepView, PlainSweepView
+    from benchmarks.cli.matrix.sweep_live import LiveSweepView
 
     if options.json:
         return nullcontext(JsonSweepView())
@@ -157,7 +157,7 @@ def _open_view(title: str, options: Namespace) -> AbstractContextManager[SweepVi
 
 
 def _write_end(state: SweepState, seconds: float, as_json: bool) -> None:
-    from benchmarks.cli.sweep_display import write_end_event, write_summary
+    from benchmarks.cli.matrix.sweep_display import write_end_event, write_summary
     from results.leaderboard.render.markdown import to_markdown
     from results.leaderboard.report import build_report
     from results.records.store import ScanResult, read_record

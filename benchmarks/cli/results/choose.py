@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import align_columns, write_json, write_message, write_stdout
 from foundation.errors import UserError
-from foundation.machine_load import get_processor_name
+from foundation.machine.machine_load import get_processor_name
 from results.leaderboard.choice.cost_limits import EXAMPLES, CostLimit, parse_cost_limits
 from results.records.identity import AS_IS
 

@@ -12,7 +12,7 @@ from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_message, write_stdout
 from foundation.display_text import format_one_line
 from foundation.errors import UserError
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 from foundation.plural import format_count
 
 # only for annotations: the module imports scipy

@@ -12,7 +12,7 @@ from benchmarks.cli.output import write_message, write_stdout
 from foundation.display_text import escape_controls, format_one_line
 from foundation.errors import UserError
 from foundation.files import write_atomic
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport
 from results.store_index.indexed_report import build_store_report
