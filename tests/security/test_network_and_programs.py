@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.cli.verbs import VERBS
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 from tests.security.audit import audit_events
 from tests.security.watch_verbs import HUB_LINE, LINES
 
@@ -66,7 +67,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         "BENCH_AUDIT_LOG": str(log),
     }
     words = [sys.executable, "-m", "tests.security.watch_verbs"]
-    done = subprocess.run(words, cwd=work, env=env, capture_output=True, text=True, timeout=1200)
+    done = subprocess.run(words, cwd=work, env=env, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr[-3000:]
     lines: list[Watched] = []
     for event, *values in map(json.loads, log.read_text().splitlines()):
