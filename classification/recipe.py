@@ -282,7 +282,7 @@ class LowShotRecipe(LogisticRecipe):
     """
 
     shots: Count | None = None
-    percent: float | None = Field(default=None, gt=0, le=100)
+    percent: float | None = Field(default=None, ge=1e-6, le=100)
     draws: int = Field(default=5, ge=1, le=1000)
 
     @model_validator(mode="after")

@@ -103,7 +103,7 @@ def parse_value(text: str) -> Any:
     """
     if len(text) > MAX_VALUE_LENGTH:
         raise ConfigError(
-            f"a value of --set has at most {MAX_VALUE_LENGTH} characters, and {shorten_value(text)} is longer"
+            f"the value {shorten_value(text)} is too long; at most {MAX_VALUE_LENGTH} characters are read"
         )
     if text.lower() in _LITERALS:
         return _LITERALS[text.lower()]
@@ -116,6 +116,8 @@ def parse_value(text: str) -> Any:
             return [parse_value(word.strip()) for word in text[1:-1].split(",")]
         return text
     except (MemoryError, RecursionError, OverflowError):
+        if text[0].isalpha() or text[0] in "/~_":  # a path of many folders, read as many divisions
+            return text
         raise ConfigError(
             f"the value {shorten_value(text)} is nested too deeply; write it with fewer brackets"
         ) from None
@@ -145,6 +147,13 @@ def _require_plain_value(value: Any, text: str) -> Any:
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _require_plain_value(each, text) for key, each in value.items()}
     raise ConfigError(f"the value {shorten_value(text)} is no number, text or list of these")
+
+
+def _parse_setting(key: str, text: str) -> Any:
+    try:
+        return parse_value(text)
+    except ConfigError as error:
+        raise ConfigError(f"--set {key}: {error}") from None
 
 
 def split_override(override: str) -> tuple[str, str]:
@@ -183,7 +192,7 @@ def parse_flat_settings(
         if key not in known:
             hint = did_you_mean(key, known, hint=", ".join(known))
             raise ConfigError(f"{owner} has no setting {shorten_value(key)}{hint}")
-        values[key] = convert(key, text, parse_value(text))
+        values[key] = convert(key, text, _parse_setting(key, text))
     try:
         return settings_type.model_validate(values)
     except ValidationError as error:
@@ -213,7 +222,7 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
     group = changed
     for parent in parents:
         group = group[parent]
-    group[last] = parse_value(text)
+    group[last] = _parse_setting(key, text)
     return changed
 
 

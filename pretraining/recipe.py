@@ -199,6 +199,13 @@ class ColorAugmentation(StrictConfig):
     blur_p: list[Fraction] = Field(default=[1.0, 0.1], min_length=2, max_length=2)
     solarize_p: list[Fraction] = Field(default=[0.0, 0.2], min_length=2, max_length=2)
 
+    @model_validator(mode="after")
+    def _check_hue(self) -> ColorAugmentation:
+        # half a turn around the circle of colors, beyond which every hue was reached already
+        if self.jitter[3] > 0.5:
+            raise ValueError(f"the fourth value of jitter, {self.jitter[3]:g}, is above 0.5, the largest change of hue")
+        return self
+
 
 class MocoRecipe(PretrainRecipe):
     """Recipe of MoCo-v3.

@@ -31,7 +31,7 @@ def _find_narrow_encoding() -> str | None:
     return None if encoding is None or encoding.lower().replace("-", "").startswith("utf") else encoding
 
 
-_LONG_WORD = re.compile(r"\S{1001,}")
+_LONG_WORD = re.compile(r"[^\s;,]{1001,}")
 
 
 def write_message(message: str) -> None:
