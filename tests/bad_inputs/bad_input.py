@@ -70,8 +70,8 @@ def read_cases(table: str, start: str = "") -> list[BadInput]:
         start: words before those of each line.
     """
     cases = []
-    for line in table.strip().splitlines():
-        words, arrow, says = line.strip().partition(" => ")
+    for line in map(str.strip, table.strip().splitlines()):
+        words, arrow, says = line.partition("=> ")
         assert arrow, line
         full = [word.replace("LONG", LONG) for word in shlex.split(f"{start} {words}")]
         cases.append(refuse(full, says.replace("LONG", LONG), f"{start} {words}".strip()))
@@ -104,7 +104,7 @@ def check_bad_input(case: BadInput, folder: Path, capfd: pytest.CaptureFixture[s
     """
     if case.make is not None:
         case.make(folder)
-    before = _hash_tree(folder)
+    before = hash_tree(folder)
     here = Path.cwd()
     capfd.readouterr()
     os.chdir(folder)
@@ -122,7 +122,7 @@ def check_bad_input(case: BadInput, folder: Path, capfd: pytest.CaptureFixture[s
     check_refusal(case, out, err)
     assert not asked, f"it asked the network for {asked}"
     assert not warned, f"a library warned: {[str(each.message) for each in warned]}"
-    check_leftovers(case, before, _hash_tree(folder))
+    check_leftovers(case, before, hash_tree(folder))
 
 
 def check_refusal(case: BadInput, out: str, err: str) -> None:
@@ -155,7 +155,7 @@ def check_leftovers(case: BadInput, before: dict[str, str], after: dict[str, str
     assert not left, f"written or changed: {left}"
 
 
-def _hash_tree(folder: Path) -> dict[str, str]:
+def hash_tree(folder: Path) -> dict[str, str]:
     """The content of every file below a folder by its relative path; folders and links by their kind."""
     found = {}
     for path in sorted(folder.rglob("*")):

@@ -33,6 +33,7 @@ def walk_options() -> Iterator[tuple[list[str], argparse.Action]]:
 
 def make_cases() -> Iterator[BadInput]:
     """Yields one case for each option, and one for each kind of verb's first word."""
+    seen: set[str] = set()
     for number, (words, action) in enumerate(walk_options()):
         if not action.option_strings:
             yield BadInput(f"{' '.join(words)}: {action.dest}", [*words, TEXTS[number % len(TEXTS)]], "word|choice")
@@ -49,10 +50,9 @@ def make_cases() -> Iterator[BadInput]:
             yield BadInput(
                 name, [*words, option, NUMBERS[number % len(NUMBERS)]], f"{option}|{option}: (must|expected)"
             )
-        if action.nargs == "+":
-            yield BadInput(f"{name} without a value", [*words, option], "expected at least one argument")
-        elif action.nargs is None:
-            yield BadInput(f"{name} without a value", [*words, option], "expected one argument")
+        if action.nargs in (None, "+") and option not in seen:  # what argparse itself says, once for each option
+            seen.add(option)
+            yield BadInput(f"{name} without a value", [*words, option], "expected (one|at least one) argument")
 
 
 CASES = list(make_cases())
