@@ -19,8 +19,8 @@ from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.display_text import shorten_value
 from foundation.errors import DataError, UserError
-from foundation.number_ranges import require_seed
 from foundation.suggest import did_you_mean
+from foundation.values.number_ranges import require_seed
 from results.leaderboard.row_labels import require_row_label
 from results.records.identity import AS_IS, RunIdentity, make_run_identity
 from results.records.record import BackboneRecord, Tier

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from engine.recipe import ProtocolSettings, StrictConfig, TrainingRecipe
-from engine.setting_types import (
+from engine.settings.setting_types import (
     MAX_LISTED,
     BatchSize,
     Count,

@@ -32,7 +32,7 @@ _MAX_COMPARED = 300
 @lru_cache(maxsize=1024)  # many records may name the same backbone that is not installed
 def _describe_similar_names(name: str, known: tuple[str, ...], hint: str) -> str:
     # nobody means a similar name by nothing, and comparing very long texts takes minutes
-    compared = known if 0 < len(name.strip()) and len(name) <= _MAX_COMPARED else ()
+    compared = known if len(name.strip()) > 0 and len(name) <= _MAX_COMPARED else ()
     # sorting is stable, so equally similar names stay in alphabetical order
     scored = sorted(
         ((_name_similarity(name.lower(), item.lower()), item) for item in compared), key=lambda pair: -pair[0]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
-from engine.setting_types import (
+from engine.settings.setting_types import (
     Channels,
     Count,
     CountOrZero,

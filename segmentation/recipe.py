@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
-from engine.setting_types import BatchSize, ForeignConfig, LayerIndex, Side
+from engine.settings.setting_types import BatchSize, ForeignConfig, LayerIndex, Side
 from foundation.display_text import shorten_value
 
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
-from benchmarks.cli.command_words import require_possible_words, shorten_parser_message
+from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb

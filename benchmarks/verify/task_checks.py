@@ -10,7 +10,7 @@ from benchmarks.task_registry import TASKS, describe_task_source
 from benchmarks.verify.recorded_command import list_requested_values, parse_recorded_command
 from benchmarks.verify.replay import ReplayedPlan, replan_run, resolve_record_root
 from benchmarks.verify.stored_predictions import check_stored_predictions
-from engine.config import parse_value
+from engine.settings.setting_text import parse_value
 from engine.data.item_limits import limit_test_items
 from engine.run_environment import collect_package_versions
 from engine.task import DataReport, Task

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from engine.config import load_protocol, parse_value, split_override
+from engine.config import load_protocol
+from engine.settings.setting_text import parse_value, split_override
 from foundation.errors import ConfigError
 from pretraining.recipe import MaskedRecipe
 from tests.property_settings import FEW

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from foundation.display_text import escape_controls, format_one_line, shorten_value
 from foundation.errors import UnknownNameError, UserError
-from foundation.number_ranges import MAX_SEED, require_seed
 from foundation.registry import Registry
 from foundation.suggest import did_you_mean
+from foundation.values.number_ranges import MAX_SEED, require_seed
 from tests.property_settings import FEW
 
 NAMES = st.text(max_size=30)

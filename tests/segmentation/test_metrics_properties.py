@@ -1,5 +1,7 @@
 """Scores and windows of segmentation for any labels: bounds, order, and a second computation pixel by pixel."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -92,5 +94,5 @@ def test_windows_cover_the_image(image: tuple[int, int], window: tuple[int, int]
         starts = sorted({corner[axis] for corner in corners})
         assert starts[0] == 0 and starts[-1] + size[axis] == image[axis]
         if steps[axis] <= size[axis]:
-            gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+            gaps = [later - earlier for earlier, later in pairwise(starts)]
             assert max(gaps, default=0) <= size[axis], "no pixel between two windows"

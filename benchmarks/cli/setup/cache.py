@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from benchmarks.cli.number_types import finite_number
+from benchmarks.cli.arguments.number_types import finite_number
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from classification.probes.feature_cache import CacheEntry, feature_cache_dir, list_cache_entries, prune_features
 from results.statistics import statistics_cache

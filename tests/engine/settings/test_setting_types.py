@@ -11,7 +11,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from engine.recipe import StrictConfig
-from engine.setting_types import ForeignConfig, PathText
+from engine.settings.setting_types import ForeignConfig, PathText
 
 for _room in ("classification", "segmentation", "tracking"):
     importlib.import_module(f"{_room}.recipe")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from foundation.number_ranges import MAX_BATCH, MAX_COUNT, MAX_PROCESSES, MAX_SIDE
+from foundation.values.number_ranges import MAX_BATCH, MAX_COUNT, MAX_PROCESSES, MAX_SIDE
 
 Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 """A number of items, steps or epochs."""
