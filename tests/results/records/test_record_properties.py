@@ -35,7 +35,7 @@ PLACES = [(number, path) for number, record in enumerate(RECORDS) for path in li
 _TEXTS = st.one_of(
     st.text(max_size=20),
     st.sampled_from([HOSTILE_NAME, "", ".", "..", "../x", "/etc/passwd", "\0", "9" * 5_000, "x" * 5_000, "file:\0"]),
-)  # fmt: skip
+)
 _NUMBERS = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
