@@ -198,3 +198,20 @@ def test_a_long_message_of_a_library_is_cut() -> None:
         raise KeyError("\x1b" + "y" * 10_000)
     assert str(caught.value).startswith("cannot read x: unexpected KeyError: ") and len(str(caught.value)) < 400
     assert str(caught.value).isprintable()
+
+
+def test_folders_deeper_than_a_path_may_be_are_named(
+    sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "runs"
+    shutil.copytree(sound, root)
+    monkeypatch.chdir(root)
+    for _ in range(30):
+        Path("d" * 200).mkdir()
+        monkeypatch.chdir("d" * 200)
+    monkeypatch.chdir(tmp_path)
+    for words, code in ((("table", "--runs", root), 0), (("list", "runs", "--runs", root), 0), (("verify", root), 1)):
+        assert main([*map(str, words)]) == code
+        out, err = capsys.readouterr()
+        assert "sound_a" in (out + err).replace("\\", "") and "unexpected" not in out + err
+        assert "cannot list the runs in" in out + err
