@@ -221,7 +221,7 @@ def _compare_with_file(
         requested: the texts that the command gave to each setting; ``None`` where no command says it.
     """
     what, file = "settings", f"the file of {record.protocol} (version {record.protocol_version}, {record.tier})"
-    stated = dict(flatten_settings(record.config["recipe"]))
+    stated = dict(flatten_settings(record.config.get("recipe", {})))
     differing = [f"{name}={stated[name]!r} (file: {value!r})" for name, value in again.file_values.items()]
     if requested is None:
         if differing:
