@@ -202,7 +202,9 @@ CASES = [
     *content_cases("image to segment", check_data("segfolder"), "images/0.png", write_pairs, "fewer pixels"),
     *content_cases("frame", check_data("trackfolder"), "cat/img/0000.jpg", write_sequence, "fewer pixels"),
     # other sentences refuse the formats that change label values
-    *content_cases("label file", check_data("segfolder"), "masks/0.png", write_pairs, "JPEG|TIFF|floating|animation|WebP|cut off"),
+    *content_cases(
+        "label file", check_data("segfolder"), "masks/0.png", write_pairs, "JPEG|TIFF|floating|animation|WebP|cut off"
+    ),
 ]  # fmt: skip
 
 
