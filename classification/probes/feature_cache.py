@@ -43,6 +43,9 @@ LOCKS_FOLDER = "locks"
 
 _SECONDS_PER_DAY = 86400.0
 
+_FAULT_KEY = "fault of the feature cache"
+"""Where a run remembers that it has spoken of its cache."""
+
 _MAX_NOTE_BYTES = 1 << 16
 """More than the JSON file of an entry has."""
 
@@ -173,7 +176,8 @@ def store_features(key_fields: Mapping[str, Any], num_items: int, batches: Itera
     if fault is None:
         _write_arrays(key_fields, num_items, pending)
     else:
-        log_message(f"{fault}; the features are kept in memory, and another run computes them again")
+        if get_run_scope().memo.setdefault(_FAULT_KEY, fault) is fault:  # once, although each split has an entry
+            log_message(f"{fault}; the features are kept in memory, and another run computes them again")
         kept = _collect_features(num_items, pending)
     require_unchanged_files()
     return kept or _complete_entry(key_fields, num_items)
@@ -268,8 +272,7 @@ def _find_cache_fault(num_bytes: int) -> str | None:
             ensure_writable_dir(place)
         require_space(folder, num_bytes + _MAX_NOTE_BYTES, "the features", num_files=3)
     except StorageError as error:
-        reason = error.strerror if error.errno else str(error)
-        return f"the cache folder {folder} cannot be written ({reason}); name another one with BENCH_CACHE"
+        return f"the cache folder {folder} cannot be written ({error.strerror}); name another one with BENCH_CACHE"
     return None
 
 
