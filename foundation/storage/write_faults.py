@@ -77,6 +77,9 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the system's own folder, in whi
 _MAX_CHAIN = 20
 """Number of errors, each the cause of the one before, that are looked at."""
 
+_LITTLE_SPACE = 64 << 20
+"""A disk with less is called full, in bytes: what did not fit may be large, and may have been removed already."""
+
 _MAX_PATH = 300
 """Number of characters of a path in a sentence; a name that is too long may have thousands."""
 
@@ -204,7 +207,7 @@ def _is_full(folder: Path) -> bool:
     except OSError:
         return False
     # what failed may have been removed since, so a little may be free again
-    return free.num_bytes < 1 << 20 or (free.num_files is not None and free.num_files < 1)
+    return free.num_bytes < _LITTLE_SPACE or (free.num_files is not None and free.num_files < 1)
 
 
 def _describe_full_disk(path: Path) -> tuple[str, str]:
@@ -217,6 +220,8 @@ def _describe_full_disk(path: Path) -> tuple[str, str]:
     if free.num_files is not None and free.num_files < 1 and free.num_bytes > 0:
         room = f"{format_size(free.num_bytes)} are free, but no inodes"
         return f"the disk can hold no more files ({room})", "remove some files, or {other}"
+    if free.num_bytes > _LITTLE_SPACE:  # what was half-written has been removed, or other programs have gone
+        return f"the disk had no room for it or no inodes ({format_size(free.num_bytes)} are free by now)", advice
     return f"{reason} ({format_size(free.num_bytes)} are free)", advice
 
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_chunks, write_atomic
+from foundation.storage.write_faults import make_storage_error
 from results.records.measurements import EfficiencyRecord
 from results.records.strict_model import StrictModel, format_validation_errors
 
@@ -69,7 +70,10 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text)
     except OSError as error:
-        raise UserError(f"cannot keep the timing in {path.parent}: {error}; name another folder with --save") from error
+        reason = make_storage_error(path, error).strerror
+        raise UserError(
+            f"cannot keep the timing in {path.parent} ({reason}); name another folder with --save"
+        ) from error
     return path
 
 

@@ -95,10 +95,7 @@ def _write_tables(report: LeaderboardReport, table_format: str, out: Path | None
 
         write_board_table(report, out)
     else:
-        try:
-            write_atomic(out, escape_controls(render_report(report, table_format)).rstrip("\n") + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error}; name another file with --out") from error
+        write_atomic(out, escape_controls(render_report(report, table_format)).rstrip("\n") + "\n")
 
 
 def render_report(report: LeaderboardReport, output_format: str) -> str:
