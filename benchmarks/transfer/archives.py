@@ -34,7 +34,7 @@ from engine.progress_bar import ProgressBar
 from foundation.errors import ArchiveError, StorageError, UserError
 from foundation.files import atomic_writer, sha256_file
 from foundation.storage.disk_space import find_existing_parent, require_space
-from foundation.storage.write_faults import find_storage_error, name_write_faults
+from foundation.storage.write_faults import find_storage_error, make_storage_error, name_write_faults
 
 ARCHIVE_SUFFIXES = (".tar.zst", ".tar.gz", ".tar")
 ZSTD_LEVEL = 9
@@ -239,7 +239,7 @@ def _open_members(path: Path) -> Iterator[Iterator[_Member]]:
                 raw = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")))
             yield _iter_members(raw, path)
     except _DAMAGE as error:
-        if isinstance(error, StorageError):  # of what is written: the archive is whole
+        if isinstance(error, StorageError):  # of what is written: it says nothing about the archive
             raise
         raise ArchiveError(f"cannot unpack {path}: {error or type(error).__name__}; copy the archive again") from error
 
@@ -275,11 +275,15 @@ def _read_exactly(stream: IO[bytes], size: int, path: Path) -> bytes:
     return b"".join(parts)
 
 
-def _write_whole(file: IO[bytes], content: bytes) -> None:
-    """Write all of some bytes to a file without a buffer, which may take fewer at a time."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[file.write(rest) :]
+def _create_file(target: Path) -> IO[bytes]:
+    """Create a file that is not there yet, and its folder."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("xb")
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise make_storage_error(target, error) from error
 
 
 def _next_manifest(members: Iterator[_Member], kind: ArchiveKind, path: Path) -> ArchiveManifest:
@@ -294,14 +298,12 @@ def _write_target(target: Path | None, chunks: Iterator[bytes], entry: ManifestF
     with ExitStack() as stack:
         file: IO[bytes] | None = None
         if target is not None:
-            with name_write_faults(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                # without a buffer, which would be written when the file is closed
-                file = stack.enter_context(target.open("xb", buffering=0))
+            file = stack.enter_context(_create_file(target))
         for chunk in chunks:
             digest.update(chunk)
             if target is not None and file is not None:
                 with name_write_faults(target):
-                    _write_whole(file, chunk)
+                    file.write(chunk)
+                    file.flush()
     if digest.hexdigest() != entry.sha256:
         raise ArchiveError(f"{entry.path} in {path} does not have the SHA-256 of the manifest; copy the archive again")

@@ -241,10 +241,13 @@ def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None])
     Yields:
         Whether another process had the lock, so that the features may be in the cache now.
     """
-    if _find_cache_fault(0) is not None:  # nothing can be shared through it
+    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
+    try:
+        ensure_writable_dir(lock_file.parent)
+        lock_file.touch()
+    except OSError:  # nothing can be shared through this cache, as ``store_features`` says
         yield False
         return
-    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
     # a lock of the operating system: it is free as soon as the process that had it ends, however it ends
     lock = FileLock(lock_file)
     was_taken = False
@@ -268,8 +271,7 @@ def _find_cache_fault(num_bytes: int) -> str | None:
     """
     folder = feature_cache_dir()
     try:
-        for place in (folder, folder / LOCKS_FOLDER):
-            ensure_writable_dir(place)
+        ensure_writable_dir(folder)
         require_space(folder, num_bytes + _MAX_NOTE_BYTES, "the features", num_files=3)
     except StorageError as error:
         return f"the cache folder {folder} cannot be written ({error.strerror}); name another one with BENCH_CACHE"

@@ -142,8 +142,9 @@ def name_write_faults(path: Path) -> Iterator[None]:
 def _find_fault(error: BaseException, chain: Sequence[BaseException]) -> OSError | None:
     """Return the system's error behind an error, made up from its text if a library has dropped it."""
     for each in chain:
-        if isinstance(each, StorageError):
+        if isinstance(each, StorageError):  # what came after it follows from it, such as a file that cannot be closed
             return each
+    for each in chain:
         # an ordinary fault of reading counts only where it is the error itself: libraries try many a file
         if isinstance(each, OSError) and (each.errno in _WRITE_FAULTS or (each is error and each.errno in _FAULTS)):
             return each

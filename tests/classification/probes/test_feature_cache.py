@@ -123,7 +123,7 @@ def test_a_kill_leaves_no_usable_half(when: str) -> None:
     assert done.returncode == -9
     assert load_features({"split": "train"}) is None
     left = list_cache_entries()
-    assert left
+    assert left or when == "batch 0", "no file is made before the first batch tells its size"
     assert all(entry.defect for entry in left)
     assert prune_features(0) == [], "a fresh half may be of a run at work"
     assert len(prune_features(0, now=left[0].last_used + ORPHAN_AGE_SECONDS + 1)) == len(left)
