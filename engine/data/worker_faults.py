@@ -20,7 +20,8 @@ def report_lost_batches(worker_id: int) -> None:
 
     def send_error(queue: Any, error: BaseException, content: Any) -> None:
         index = content[0] if isinstance(content, tuple) else None
-        wrapped = ExceptionWrapper((type(error), error, error.__traceback__), f"in DataLoader worker {worker_id}")
+        trace = (type(error), error, error.__traceback__)
+        wrapped = ExceptionWrapper(trace, f"in DataLoader worker {worker_id}")  # type: ignore[no-untyped-call]
         queue.put((index, wrapped))
 
     # of this worker's process alone

@@ -66,18 +66,29 @@ def break_and_go_on(folder: Path, words: tuple[str, ...], disks: list[tuple[int,
 
 
 def _break_knn(folder: str) -> None:
-    # the ledger; the items, with and without room for the failed record; the complete record; inodes: ledger, items
-    disks = [(4096, 100, "running"), (8192, 100, "running"), (12288, 100, "failed"), (20480, 100, "running")]
-    break_and_go_on(Path(folder), KNN, [*disks, (ROOM, 6, "running"), (ROOM, 9, "running")])
+    # the items, with and without room for the failed record; inodes: the items
+    break_and_go_on(Path(folder), KNN, [(8192, 100, "running"), (12288, 100, "failed"), (ROOM, 9, "running")])
+
+
+def _break_knn_everywhere(folder: str) -> None:
+    # the ledger, the complete record; inodes: the ledger
+    break_and_go_on(Path(folder), KNN, [(4096, 100, "running"), (20480, 100, "running"), (ROOM, 6, "running")])
 
 
 def _break_training(folder: str) -> None:
     from engine import training
 
     training.require_checkpoint_space = lambda *_: None  # type: ignore[assignment] # so that the writes themselves fail
-    # the log, the first weights, the first and the second checkpoint
-    disks = [(8192, 100, "running"), (500 << 10, 100, "failed"), (2 << 20, 100, "failed"), (4 << 20, 100, "failed")]
-    break_and_go_on(Path(folder), FINETUNE, disks)
+    # the first weights, and the weights after the first checkpoint
+    break_and_go_on(Path(folder), FINETUNE, [(500 << 10, 100, "failed"), (4 << 20, 100, "failed")])
+
+
+def _break_training_everywhere(folder: str) -> None:
+    from engine import training
+
+    training.require_checkpoint_space = lambda *_: None  # type: ignore[assignment]
+    # the log, the first checkpoint
+    break_and_go_on(Path(folder), FINETUNE, [(8192, 100, "running"), (2 << 20, 100, "failed")])
 
 
 def _break_pretraining(folder: str) -> None:
@@ -86,7 +97,17 @@ def _break_pretraining(folder: str) -> None:
     break_and_go_on(Path(folder), PRETRAIN, disks)
 
 
-@pytest.mark.parametrize("function", [_break_knn, _break_training, _break_pretraining])
+@pytest.mark.parametrize(
+    "function",
+    [
+        _break_knn,
+        _break_training,
+        *(
+            pytest.param(each, marks=pytest.mark.soak)
+            for each in (_break_knn_everywhere, _break_training_everywhere, _break_pretraining)
+        ),
+    ],
+)
 def test_a_run_on_a_full_disk_fails_in_a_sentence_and_goes_on(function: Any, tmp_path: Path) -> None:
     run_on_small_disks(function, str(tmp_path))
 
@@ -110,7 +131,7 @@ def _lack_cache(folder: str) -> None:
         disk = SmallDisk(home / f"data{number}", 100 << 10)
         os.environ["BENCH_CACHE"] = str(disk.folder / "cache")
         check_sentence(bench("check", "data", task, "--sheet", str(home / "sheet.png")), disk.folder, "disk is full")
-        assert [path for path in disk.folder.rglob("*.jpg")] == []
+        assert list(disk.folder.rglob("*.jpg")) == []
         disk.set_read_only()
         check_sentence(bench("check", "data", task), disk.folder, "read-only")
 
