@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.guard_server import serve_forks
+from tests.limits import HANG_SECONDS
 
-START_SECONDS = 300.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -120,7 +120,7 @@ class BenchServer:
                 text=True,
                 start_new_session=True,
             )
-            self._read_answer(self._process, START_SECONDS)
+            self._read_answer(self._process, HANG_SECONDS)
         return self._process
 
     def _read_answer(self, process: subprocess.Popen[str], timeout: float) -> int:

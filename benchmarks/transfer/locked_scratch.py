@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from foundation.errors import UserError
+from foundation.storage.file_locks import take_file_lock
 from foundation.storage.write_faults import make_storage_error
 
 
@@ -28,10 +29,9 @@ def open_locked_scratch(scratch: Path, *, is_busy: str, cannot_write: str) -> It
     Raises:
         UserError: another process uses the folder, or the place cannot be written.
     """
-    lock = FileLock(scratch.with_name(f"{scratch.name}.lock"))
     try:
         scratch.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock = take_file_lock(scratch.with_name(f"{scratch.name}.lock"), timeout=0)
     except Timeout as error:
         raise UserError(is_busy) from error
     except OSError as error:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -31,6 +31,8 @@ from foundation.errors import IncompleteError, StorageError
 from foundation.files import atomic_writer, ensure_writable_dir, sha256_file, write_atomic
 from foundation.run_scope import get_run_scope
 from foundation.storage.disk_space import require_space
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import is_held, is_unfinished_name
 
 CACHE_FORMAT = 1
 """Increase this whenever the files change their meaning, or features are computed differently."""
@@ -249,14 +251,13 @@ def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None])
         yield False
         return
     # a lock of the operating system: it is free as soon as the process that had it ends, however it ends
-    lock = FileLock(lock_file)
     was_taken = False
     try:
-        lock.acquire(timeout=0)
+        lock = take_file_lock(lock_file, timeout=0)
     except Timeout:
         was_taken = True
         announce_wait()
-        lock.acquire()
+        lock = take_file_lock(lock_file)
     try:
         yield was_taken
     finally:
@@ -307,7 +308,8 @@ def prune_features(unused_days: float, now: float | None = None) -> list[CacheEn
     gone = []
     for entry in list_cache_entries():
         limit = ORPHAN_AGE_SECONDS if entry.defect else unused_days * _SECONDS_PER_DAY
-        if now - entry.last_used < limit:
+        is_written = is_unfinished_name(entry.key) and is_held(feature_cache_dir() / entry.key)
+        if now - entry.last_used < limit or is_written:
             continue
         # the JSON file first: if the process is killed in between, the rest counts as leftovers and not as an entry
         lock_name = f"{LOCKS_FOLDER}/{entry.key}.lock"

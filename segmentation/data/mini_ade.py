@@ -11,20 +11,18 @@ backbone understands scenes.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from engine.pictures.image_files import write_image
 from foundation.errors import DataError
-from foundation.storage.write_faults import name_write_faults
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import open_partial_folder, remove_owned_leftovers
 
 MINI_ADE_VERSION = 1
 """Raise this whenever the files change: it seeds the scenes, and every version has its own folder in the cache."""
@@ -76,20 +74,14 @@ def make_mini_ade(cache: Path) -> Path:
     if (home / "ADEChallengeData2016").is_dir():
         return home
     home.mkdir(parents=True, exist_ok=True)
-    with FileLock(home / ".lock"):  # several runs may start at once
+    with take_file_lock(home / ".lock"):  # several runs may start at once
         # look again: another process may have made the data while this one waited for the lock
         if not (home / "ADEChallengeData2016").is_dir():
-            with name_write_faults(home):
-                work = Path(tempfile.mkdtemp(dir=home))
-            try:
+            remove_owned_leftovers(home)
+            with open_partial_folder(home / "ADEChallengeData2016") as work:
                 _write_dataset(work)
                 # renaming a folder is atomic, so a reader sees either no data or all of them
                 work.rename(home / "ADEChallengeData2016")
-            except BaseException:  # half of a data set is of no use, and fills a disk that may be full
-                shutil.rmtree(work, ignore_errors=True)
-                raise
-    for leftover in home.glob("tmp*"):  # a process that was killed while writing left its temporary folder behind
-        shutil.rmtree(leftover, ignore_errors=True)
     return home
 
 
