@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from engine.data.image_formats import IMAGE_SUFFIXES, describe_unopened
+from foundation.display_text import shorten_value
 from foundation.errors import DataError
 from tracking.data.crops import ImageArray
 from tracking.data.readers.sequence import read_image
@@ -33,6 +34,9 @@ _CONTAINER_SIGNATURES = (
 
 ANIMATION_SUFFIXES = (".gif",)
 """Suffixes of images that are videos where a video is asked for."""
+
+MAX_CAMERA_DIGITS = 5
+"""Number of digits of a camera's number."""
 
 SourceKind = Literal["video", "folder", "camera"]
 
@@ -121,6 +125,9 @@ def open_frame_source(location: str, start_frame: int = 0, max_frames: int | Non
     if location.isascii() and location.isdecimal():
         if start_frame:
             raise DataError("a camera has no earlier frames to skip; leave --start out")
+        # OpenCV numbers cameras with 32 bits and its backends by hundreds; a longer number would be an error of its own
+        if len(location) > MAX_CAMERA_DIGITS:
+            raise DataError(f"there is no camera {shorten_value(location)}; cameras are numbered 0, 1, ...")
         # opened and closed once, so that a missing camera is reported at the start
         source = FrameSource("camera", location, f"camera{location}", max_frames=max_frames, expected_frames=max_frames)
         _open_capture(source).release()
