@@ -18,6 +18,7 @@ from foundation.errors import RecordError, UserError
 from foundation.files import sha256_chunks, write_atomic
 from foundation.storage.fault_isolation import convert_faults
 from foundation.storage.regular_files import read_regular
+from foundation.storage.write_faults import make_storage_error
 from results.records.measurements import EfficiencyRecord
 from results.records.strict_model import Name, PlainSettings, StrictModel, format_validation_errors
 
@@ -71,7 +72,10 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text)
     except OSError as error:
-        raise UserError(f"cannot keep the timing in {path.parent}: {error}; name another folder with --save") from error
+        reason = make_storage_error(path, error).strerror
+        raise UserError(
+            f"cannot keep the timing in {path.parent} ({reason}); name another folder with --save"
+        ) from error
     return path
 
 
