@@ -28,7 +28,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.data.worker_faults import report_lost_batches
+from engine.data.loading.worker_faults import report_lost_batches
 from engine.device import (
     decide_on_rank0,
     get_dist_info,

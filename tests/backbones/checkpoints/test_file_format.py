@@ -17,7 +17,7 @@ def test_a_sparse_file_of_20_gb_is_refused_unread(head: bytes, tmp_path: Path, m
         file.write(head)
         file.truncate(20 * 10**9)
     monkeypatch.setattr("backbones.weights.sha256_unchanged_file", lambda _: pytest.fail("it is hashed"))
-    with pytest.raises(CheckpointError, match="w.pth"):
+    with pytest.raises(CheckpointError, match=r"w.pth"):
         require_weight_file(path)
 
 
