@@ -5,7 +5,6 @@ The handlers belong to commands and to worker processes: a program that calls th
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -25,6 +24,9 @@ _SLURM_SIGNALS = ("SIGUSR1", "SIGUSR2")
 REPEAT_SECONDS = 2.0
 """A signal this soon after another one is the same stop: ``timeout``, ``torchrun``, Slurm and a terminal that is closed
 send theirs to a process and to its group."""
+
+
+_RESEND_SECONDS = 0.05
 
 
 class StopSignal(KeyboardInterrupt):
@@ -184,6 +186,9 @@ def _raise_again(lost: Any, otherwise: Callable[[Any], object]) -> None:
     """Raise a stop once more that Python dropped, as it drops every error of a ``__del__`` and of a callback."""
     if isinstance(lost.exc_value, StopSignal):
         _STATE.seconds = -REPEAT_SECONDS
-        _thread.interrupt_main(signal.Signals(lost.exc_value.number))
+        # from a thread and a moment later: what is raised before this function returns is dropped as well
+        resend = threading.Timer(_RESEND_SECONDS, os.kill, (os.getpid(), lost.exc_value.number))
+        resend.daemon = True
+        resend.start()
     else:
         otherwise(lost)
