@@ -183,12 +183,15 @@ def _handle_stop(number: int, frame: FrameType | None) -> None:
 
 
 def _raise_again(lost: Any, otherwise: Callable[[Any], object]) -> None:
-    """Raise a stop once more that Python dropped, as it drops every error of a ``__del__`` and of a callback."""
+    """Raise a stop once more that Python dropped, as it drops every error of a ``__del__`` and of a callback.
+
+    After a stop, nothing is printed of others: they are of what the stop tears down, such as the processes of a loader.
+    """
     if isinstance(lost.exc_value, StopSignal):
         _STATE.seconds = -REPEAT_SECONDS
         # from a thread and a moment later: what is raised before this function returns is dropped as well
         resend = threading.Timer(_RESEND_SECONDS, os.kill, (os.getpid(), lost.exc_value.number))
         resend.daemon = True
         resend.start()
-    else:
+    elif not _STATE.number:
         otherwise(lost)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock, Timeout
 
+import benchmarks.cell_record
 import benchmarks.run_cell
 from benchmarks.cli.main import main
 from classification.probes.feature_cache import lock_entry
@@ -50,7 +51,7 @@ def run_beside(
     """Exit codes of a command, and of another one that is started in the middle of it, and what that one says."""
     codes: list[int] = []
     said: list[str] = []
-    write = benchmarks.run_cell.make_complete_record
+    write = benchmarks.cell_record.make_complete_record
 
     def run_other(*arguments: Any, **named: Any) -> Any:
         monkeypatch.setattr(benchmarks.run_cell, "make_complete_record", write)

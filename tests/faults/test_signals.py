@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import signal
+import socket
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +21,7 @@ import torch
 
 import benchmarks.cell_record
 import benchmarks.run_cell
+import results.records.store
 from benchmarks.cli.main import main
 from engine.processes import stop_signals
 from engine.processes.stop_signals import (
@@ -26,6 +33,8 @@ from engine.processes.stop_signals import (
     use_default_signals,
 )
 from results.records.store import scan_runs
+from tests.benchmarks.matrix.executors.test_local import is_alive, list_children
+from tests.conftest import BENCH, ROOT
 from tests.faults.stopped_commands import Moment, read_outcomes, run_stopped
 
 TERM, HUP, USR1 = signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
@@ -112,7 +121,7 @@ def test_a_stop_while_a_failure_is_written_leaves_the_record_failed(
         raise ValueError("made up")
 
     monkeypatch.setattr(benchmarks.run_cell, "make_complete_record", fail)
-    write = benchmarks.cell_record.write_record
+    write = results.records.store.write_record
 
     def stop_and_write(folder: Path, record: Any) -> None:
         if record.status == "failed":
@@ -244,3 +253,96 @@ def test_a_process_that_waits_in_c_code_ends_at_once() -> None:
         with use_default_signals():
             pass
         assert signal.getsignal(TERM) is stop_signals._handle_stop
+
+
+# Real commands
+
+
+def start_bench(words: list[str], cache: Path, **env: str) -> subprocess.Popen[str]:
+    """The installed command, in a process group of its own."""
+    return subprocess.Popen(
+        [BENCH, *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "BENCH_CACHE": str(cache)} | env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_checkpoint(out: Path, children: list[subprocess.Popen[str]]) -> None:
+    while not any(out.rglob("step_00000001.pth")):
+        assert all(child.poll() is None for child in children), [child.communicate()[1] for child in children]
+        time.sleep(0.02)
+
+
+@pytest.mark.soak
+def test_a_driver_passes_the_stop_on_to_its_cells_and_leaves_no_process(undisturbed: Path, tmp_path: Path) -> None:
+    words = ["sweep", "--tasks", "digits", "--backbones", "vit_pico", "--tier", "smoke", "--device", "cpu"]
+    words += ["--slots", "1", "--threads", "1", "--out", str(tmp_path / "runs"), *CASES["finetune"].words[-4:]]
+    driver = start_bench(words, tmp_path / "cache")
+    wait_for_checkpoint(tmp_path / "runs", [driver])
+    workers = list_children(driver.pid)
+    driver.send_signal(TERM)
+    said = driver.communicate(timeout=300)[1]
+    assert (driver.returncode, said.splitlines()[-1].partition(";")[0]) == (143, "bench: stopped by SIGTERM"), said
+    assert workers
+    assert not any(is_alive(pid) for pid in workers)
+    ((_, record),) = scan_runs([tmp_path / "runs"]).records
+    assert record.reason == "stopped by SIGTERM; the same command goes on from the last checkpoint"
+    again = start_bench(words, tmp_path / "cache")
+    assert again.communicate(timeout=600)[1] is not None
+    assert again.returncode == 0
+    ((run_id, outcome),) = read_outcomes(tmp_path / "runs").items()
+    assert outcome == read_outcomes(undisturbed)[run_id]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("group", [False, True], ids=["one after the other", "to the groups"])
+def test_the_processes_of_one_run_stop_together(group: bool, tmp_path: Path) -> None:
+    """As ``torchrun`` and Slurm start and end them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    words = [*CASES["finetune"].words, "epochs=60", "val_interval=1", "--out", str(tmp_path / "runs")]
+    both = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    children = [
+        start_bench(words, tmp_path / "cache", **both, RANK=rank, LOCAL_RANK=rank, OMP_NUM_THREADS="1")
+        for rank in ("0", "1")
+    ]
+    wait_for_checkpoint(tmp_path / "runs", children)
+    for child in reversed(children):
+        (os.killpg if group else os.kill)(child.pid, TERM)
+    said = [child.communicate(timeout=300)[1] for child in children]
+    assert [child.returncode for child in children] == [143, -TERM], said
+    assert said[0].splitlines()[-1].startswith("bench: stopped by SIGTERM"), said
+    ((_, record),) = scan_runs([tmp_path / "runs"]).records
+    assert record.reason == "stopped by SIGTERM; the same command goes on from the last checkpoint"
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("is_ignored", [False, True], ids=["a terminal that is closed", "nohup"])
+def test_a_command_whose_terminal_is_closed(is_ignored: bool, tmp_path: Path) -> None:
+    words = [BENCH, *CASES["finetune"].words, "--out", str(tmp_path / "runs")]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(PYTHONPATH=str(ROOT), BENCH_CACHE=str(tmp_path / "cache"))
+        os.execvp("nohup" if is_ignored else BENCH, ["nohup", *words] if is_ignored else words)  # noqa: S606
+    reader = threading.Thread(target=read_terminal, args=(terminal,), daemon=True)
+    reader.start()
+    while not any((tmp_path / "runs").rglob("step_00000001.pth")):
+        time.sleep(0.02)
+    os.close(terminal)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    ((_, record),) = scan_runs([tmp_path / "runs"]).records
+    if is_ignored:
+        assert (code, record.status) == (0, "complete")
+    else:
+        assert (code, record.reason) == (129, "stopped by SIGHUP; the same command goes on from the last checkpoint")
+
+
+def read_terminal(terminal: int) -> None:
+    """Take what a command writes, so that it never waits."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
