@@ -326,8 +326,9 @@ def test_a_command_whose_terminal_is_closed(is_ignored: bool, tmp_path: Path) ->
     words = [BENCH, *CASES["finetune"].words, "--out", str(tmp_path / "runs")]
     pid, terminal = pty.fork()
     if pid == 0:
+        os.chdir(tmp_path)  # where nohup writes what is said
         os.environ.update(PYTHONPATH=str(ROOT), BENCH_CACHE=str(tmp_path / "cache"))
-        os.execvp("nohup" if is_ignored else BENCH, ["nohup", *words] if is_ignored else words)  # noqa: S606
+        os.execvp("nohup" if is_ignored else BENCH, ["nohup", *words] if is_ignored else words)
     reader = threading.Thread(target=read_terminal, args=(terminal,), daemon=True)
     reader.start()
     while not any((tmp_path / "runs").rglob("step_00000001.pth")):
