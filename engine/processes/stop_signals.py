@@ -143,15 +143,34 @@ def use_default_signals() -> Iterator[None]:
 
 @contextmanager
 def hold_stop_signals() -> Iterator[None]:
-    """Let a stop wait for the end of the context: for a record that must not stay ``running``."""
+    """Let a stop wait for the end of the context: for a record that must not stay ``running``.
+
+    The same holds for torch's handler of SIGCHLD: a signal to the whole group ends the processes of a loader as well,
+    whereupon that handler raises an error wherever the main thread is.
+    """
     _STATE.holds += 1
     try:
-        yield
+        with _ignore_children():
+            yield
     finally:
         _STATE.holds -= 1
         if _STATE.is_pending and not _STATE.holds:
             _STATE.is_pending = False
             raise StopSignal(_STATE.number)
+
+
+@contextmanager
+def _ignore_children() -> Iterator[None]:
+    number = getattr(signal, "SIGCHLD", None)  # not on Windows
+    handler = None if number is None else signal.getsignal(number)
+    if number is None or not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
 
 
 @contextmanager

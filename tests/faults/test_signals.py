@@ -245,6 +245,22 @@ def test_a_hold_delays_a_stop_and_a_listener_takes_one() -> None:
     assert steps == ["held", "stopped by SIGHUP"]
 
 
+def test_the_death_of_a_loader_does_not_break_what_is_held() -> None:
+    """``timeout`` and Slurm end the processes of a loader with the command: its record stayed ``running``."""
+
+    def complain(*_: Any) -> None:
+        raise RuntimeError("DataLoader worker is killed by signal: Terminated")
+
+    before = signal.signal(signal.SIGCHLD, complain)
+    try:
+        with pytest.raises(StopSignal), raise_stop_signals(), hold_stop_signals():
+            signal.raise_signal(TERM)
+            signal.raise_signal(signal.SIGCHLD)
+        assert signal.getsignal(signal.SIGCHLD) is complain
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_a_process_that_waits_in_c_code_ends_at_once() -> None:
     """The second process of a run waits for the first one, where Python's handlers are not called."""
     with raise_stop_signals(), use_default_signals():
