@@ -17,6 +17,7 @@ from engine.processes.stop_signals import StopSignal, find_stop, hold_stop_signa
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.write_faults import find_storage_error
 from foundation.weights.shard_index import count_weight_bytes
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.measurements import EfficiencyRecord, RunCost, RunEnvironment
@@ -263,6 +264,9 @@ def record_progress(folder: Path, record: Record) -> Iterator[Callable[[Record],
 
     Yields:
         A function that writes the finished record.
+
+    Raises:
+        StorageError: a file could not be written or read; otherwise the error of the work is raised as it is.
     """
     is_finished = False
 
@@ -276,10 +280,26 @@ def record_progress(folder: Path, record: Record) -> Iterator[Callable[[Record],
         write_record(folder, record)
         yield write_finished
     except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
+        fault = find_storage_error(error, folder)
         if not is_finished:
             with hold_stop_signals():
-                write_record(folder, record.model_copy(update={"status": "failed", "reason": _explain_end(error)}))
-        raise
+                _write_failed_record(folder, record, _explain_end(fault or error))
+        if fault is None or fault is error:
+            raise
+        raise fault from error
+
+
+def _write_failed_record(folder: Path, record: Record, reason: str) -> None:
+    """Write that a run failed, if that is possible: on a full disk it may not be, and the first error counts.
+
+    The record then stays ``running``, which the same command takes for a run that was killed: it goes on from there.
+    """
+    from engine.progress_bar import log_message
+
+    try:
+        write_record(folder, record.model_copy(update={"status": "failed", "reason": reason}))
+    except (UserError, OSError) as error:
+        log_message(f"the record in {folder} stays as it is: {describe_failure(error)}")
 
 
 def _explain_end(error: BaseException) -> str:
@@ -346,6 +366,5 @@ def describe_failure(error: BaseException) -> str:
         return f"{error}; the same command goes on from the last checkpoint"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted by the user; the same command goes on from the last checkpoint"
-    if isinstance(error, BenchError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    fault = find_storage_error(error)
+    return str(fault or error) if fault or isinstance(error, BenchError) else f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ state, to resume) and ``best_00000009.pth`` (weights only, to test and to reuse 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -15,8 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
 from engine.training_checks.checkpoint_digests import (
@@ -25,6 +29,7 @@ from engine.training_checks.checkpoint_digests import (
     find_digest_fault,
     get_digest_path,
 )
+from engine.training_checks.log_faults import report_log_fault
 from foundation.errors import BenchError, CheckpointError
 
 MAX_KEPT_CHECKPOINTS = 2  # if the newest one turns out to be damaged, the one before it is left
@@ -72,13 +77,21 @@ class CheckpointRunner(Runner):
         for handler in logger.handlers:
             if type(handler) is logging.StreamHandler:  # a FileHandler is a subclass and still gets every message
                 handler.setLevel(logging.ERROR)
+            elif isinstance(handler, logging.FileHandler):
+                report_log_fault(handler)
         return logger
 
     def close_log(self) -> None:
-        """Close the log file of this runner; mmengine keeps it open until the process ends, after perhaps 100 cells."""
+        """Close the log file of this runner, and let mmengine forget what it keeps by the runner's name.
+
+        It would keep both until the process ends, after perhaps 100 cells: a file and half a megabyte for each.
+        """
         for handler in [each for each in self.logger.handlers if isinstance(each, logging.FileHandler)]:
             self.logger.removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # reported when the line was written; it must not hide another error
+                handler.close()
+        for kind in (MMLogger, MessageHub, DefaultScope, Visualizer):
+            kind._instance_dict.pop(self._experiment_name, None)
 
     def _init_model_weights(self) -> None:
         """Do nothing, because the job's model is already initialized or loaded.

@@ -66,6 +66,29 @@ class ArchiveError(UserError):
     """An archive cannot be read, is not what its manifest says, or holds what must not be unpacked."""
 
 
+class StorageError(UserError, OSError):
+    """A file or folder cannot be written or read: a full disk, a read-only one, no permission, a disk that fails.
+
+    It is an ``OSError`` too, so that whoever can go on without a file catches it as before.
+
+    Args:
+        message: the complete sentence.
+        number: the system's number of the error; 0 if it is not known.
+        filename: the file or folder, if it is known.
+        reason: why, in a few words, for a message that names the file itself.
+    """
+
+    strerror: str
+
+    def __init__(self, message: str, number: int = 0, filename: str | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.errno, self.filename, self.strerror = number or None, filename, reason or message
+
+    def __str__(self) -> str:
+        """Return the sentence; that of an ``OSError`` would have its number in front and its file behind."""
+        return str(self.args[0])
+
+
 class RecordError(UserError):
     """A record cannot be read or must not be written."""
 

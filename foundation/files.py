@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import io
 import os
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from foundation.errors import UserError
+from foundation.errors import StorageError, UserError
+from foundation.storage.leftovers import make_partial_file
+from foundation.storage.reading_progress import report_reading
+from foundation.storage.write_faults import make_storage_error, name_write_faults
+
+
+class _WatchedFile(io.FileIO):
+    """A file that remembers why it could not be written: libraries report that in words of their own, or not at all.
+
+    Attributes:
+        fault: the first error of a write.
+    """
+
+    fault: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write as ``io.FileIO`` does."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.fault = self.fault or error
+            raise
 
 
 @contextmanager
@@ -21,19 +44,41 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
 
     Written next to the target, flushed to disk and renamed, so a reader (or a kill at any moment) sees the
     old file or the new one, never part of one.
+
+    Raises:
+        StorageError: the file cannot be written; also where the block has overlooked that.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    with name_write_faults(path):
+        descriptor, partial = make_partial_file(path)
+    watched = _WatchedFile(descriptor, "wb")
+    file = io.BufferedWriter(watched)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        try:
             yield file
+        except Exception as error:
+            if fault := watched.fault or _find_short_write(error):
+                raise make_storage_error(path, fault) from error
+            raise
+        with name_write_faults(path):
             file.flush()
-            os.fsync(file.fileno())
-        grant_default_mode(Path(name))
-        Path(name).replace(path)
+            if watched.fault is not None:
+                raise watched.fault
+            os.fsync(descriptor)
+            file.close()
+            grant_default_mode(partial)
+            partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is still in the buffer does not fit either
+            file.close()
+        partial.unlink(missing_ok=True)
         raise
     _fsync_dir(path.parent)
+
+
+def _find_short_write(error: Exception) -> OSError | None:
+    """Return the full disk behind NumPy's error for it; NumPy writes around Python's file and says only how much."""
+    is_short = type(error) is OSError and error.errno is None and "requested and" in str(error)
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if is_short else None
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -69,7 +114,9 @@ def sha256_chunks(chunks: Iterable[bytes]) -> str:
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     with path.open("rb") as file:
-        return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
+        return sha256_chunks(
+            report_reading(path, os.fstat(file.fileno()).st_size, iter(lambda: file.read(1 << 20), b""))
+        )
 
 
 _FileState = tuple[str, int, int, int, int]
@@ -124,14 +171,21 @@ def ensure_writable_dir(folder: Path) -> None:
     """Create ``folder`` (and its parents) and check that a file can be written there.
 
     Raises:
-        UserError: if it is a file, or cannot be created or written.
+        StorageError: if it is a file, or cannot be created or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _make_output_error(folder, error.strerror or str(error)) from error
+        fault = make_storage_error(folder, error)
+        advice = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise StorageError(
+            f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
+            error.errno or 0,
+            str(folder),
+            fault.strerror or "",
+        ) from error
 
 
 def require_writable_place(folder: Path) -> None:

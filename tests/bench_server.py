@@ -22,19 +22,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.guard_server import serve_forks
+from tests.limits import HANG_SECONDS
 
-START_SECONDS = 300.0
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class CommandLine(NamedTuple):
-    """What a fork runs, and where it writes what it says."""
+    """What a fork runs, and where it writes what it says.
+
+    Attributes:
+        words: the words after ``bench``.
+        env: the environment.
+        cwd: the folder to run in.
+        out, err: files for stdout and stderr.
+        function: a function ``module:name`` to call instead; the words are its arguments.
+    """
 
     words: list[str]
     env: dict[str, str]
     cwd: str
     out: str
     err: str
+    function: str = ""
 
 
 def run_command_line(line: str) -> int:
@@ -56,6 +65,10 @@ def run_command_line(line: str) -> int:
         del sys.modules[name]  # a plug-in of the command line may be called so
     importlib.invalidate_caches()
     try:
+        if asked.function:
+            module, _, name = asked.function.partition(":")
+            getattr(importlib.import_module(module), name)(*asked.words)
+            return 0
         from litevit_bench.cli import main
 
         return main()
@@ -72,8 +85,8 @@ class BenchServer:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def run(self, words: list[str], env: dict[str, str], cwd: Path, timeout: float) -> Any:
-        """As ``subprocess.run``.
+    def run(self, words: list[str], env: dict[str, str], cwd: Path, timeout: float, function: str = "") -> Any:
+        """As ``subprocess.run``; with ``function``, calls that one with the words instead of ``bench``.
 
         Raises:
             subprocess.TimeoutExpired: it took longer; whatever still runs is ended.
@@ -82,7 +95,7 @@ class BenchServer:
             out, err = Path(folder) / "out", Path(folder) / "err"
             process = self._start()
             assert process.stdin
-            asked = CommandLine(words, env, str(cwd), str(out), str(err))
+            asked = CommandLine(words, env, str(cwd), str(out), str(err), function)
             process.stdin.write(json.dumps(asked._asdict()) + "\n")
             process.stdin.flush()
             code = self._read_answer(process, timeout)
@@ -107,7 +120,7 @@ class BenchServer:
                 text=True,
                 start_new_session=True,
             )
-            self._read_answer(self._process, START_SECONDS)
+            self._read_answer(self._process, HANG_SECONDS)
         return self._process
 
     def _read_answer(self, process: subprocess.Popen[str], timeout: float) -> int:

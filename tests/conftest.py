@@ -19,6 +19,7 @@ import pytest
 from foundation.environment import SHARED_DATA_VAR
 from foundation.plural import format_count
 from tests.bench_server import BenchServer
+from tests.limits import HANG_SECONDS
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; Ctrl-C is tested here
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -86,7 +87,7 @@ def deit_file(shared_data: Path) -> Path:
     return path
 
 
-def run_bench(*words: str, cwd: Path | None = None, timeout: float = 300, **env: str) -> Any:
+def run_bench(*words: str, cwd: Path | None = None, timeout: float = HANG_SECONDS, **env: str) -> Any:
     """``bench`` from this source tree, in a fork of a process that has loaded the libraries (tests.bench_server)."""
     return BENCH_SERVER.run(list(words), os.environ | {"PYTHONPATH": str(ROOT)} | env, cwd or Path.cwd(), timeout)
 
@@ -108,6 +109,6 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("digits")
     words = ("run", "digits", "--backbone", "vit_nano", "--out", str(out))
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([BENCH, *words], env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([BENCH, *words], env=env, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
     return out

@@ -17,8 +17,7 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 
 from tests.conftest import ROOT
-
-MAX_SECONDS = 120.0
+from tests.limits import HANG_SECONDS
 
 
 class Guard(NamedTuple):
@@ -97,9 +96,9 @@ class SourceCopy:
 
     def _answer(self, server: subprocess.Popen[str], what: str) -> int | None:
         assert server.stdout
-        if not select.select([server.stdout], [], [], MAX_SECONDS)[0]:
+        if not select.select([server.stdout], [], [], HANG_SECONDS)[0]:
             self.close()
-            raise TimeoutError(f"{what} took more than {MAX_SECONDS:.0f} s")
+            raise TimeoutError(f"{what} took more than {HANG_SECONDS:.0f} s")
         answer = server.stdout.readline()
         if not answer:
             self.close()

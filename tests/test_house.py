@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,16 @@ def test_only_the_front_desk_reads_options(room: str) -> None:
         or (isinstance(node, ast.ImportFrom) and node.module == "argparse")
     ]
     assert not found
+
+
+def test_no_test_has_a_time_limit_of_its_own() -> None:
+    """A limit near to the quiet time of a child fails on a busy machine; tests/limits.py has the one net."""
+    own = re.compile(r"timeout ?= ?\d{2,}|monotonic\(\) ?\+ ?\d|timeout: float = \d")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path.parent.name != "perf"
+        for number, line in enumerate(path.read_text().splitlines(), start=1)
+        if own.search(line)
+    ]
+    assert found == []

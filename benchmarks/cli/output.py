@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from foundation.display_text import escape_controls, format_one_line
+from foundation.errors import StorageError
+from foundation.storage.write_faults import make_storage_error
+
+MAX_MESSAGE = 8000
+"""Number of characters of a message; the lists of names and faults in messages are far shorter."""
+
+_LONG_WORD = re.compile(r"\S{1001,}")
 
 
 def write_stdout(text: str) -> None:
@@ -17,7 +27,37 @@ def write_stdout(text: str) -> None:
     if encoding := _find_narrow_encoding():
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     # sys.stdout at every call and not print: tests and callers replace the stream
-    sys.stdout.write(text)
+    with _name_stdout_faults():
+        sys.stdout.write(text)
+
+
+def flush_stdout() -> None:
+    """Write what is still in the buffer of stdout, so that a full disk is reported and not lost at exit.
+
+    Raises:
+        StorageError: stdout is a file that cannot be written.
+    """
+    with _name_stdout_faults():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _name_stdout_faults() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader has seen enough, which is no fault of a disk
+        raise
+    except OSError as error:
+        fault = make_storage_error(_find_stdout_target(), error)
+        raise StorageError(f"standard output is not complete: {fault}", error.errno or 0) from error
+
+
+def _find_stdout_target() -> str:
+    """Return the file that stdout was sent to, where the system tells."""
+    try:
+        return str(Path(f"/proc/self/fd/{sys.stdout.fileno()}").readlink())
+    except (OSError, ValueError):  # a stream in memory has no number
+        return "standard output"
 
 
 def _find_narrow_encoding() -> str | None:
@@ -27,8 +67,15 @@ def _find_narrow_encoding() -> str | None:
 
 
 def write_message(message: str) -> None:
-    """Write one line to stderr: an error or a warning."""
-    sys.stderr.write(format_one_line(message) + "\n")
+    """Write one line to stderr: an error or a warning. Where that cannot be written, the exit code must do.
+
+    A value that a message quotes is shortened where the message is made; here is the net for whatever was forgotten.
+    """
+    text = _LONG_WORD.sub(lambda found: f"{found[0][:100]} ... ({len(found[0])} characters)", format_one_line(message))
+    if len(text) > MAX_MESSAGE:
+        text = f"{text[:MAX_MESSAGE]} ... ({len(text)} characters)"
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
 
 
 def write_json(value: Any) -> None:

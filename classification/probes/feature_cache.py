@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +25,14 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from engine.data.file_hashes import require_unchanged_files
+from engine.progress_bar import log_message
 from foundation.environment import get_cache_dir
-from foundation.errors import IncompleteError, UserError
+from foundation.errors import IncompleteError, StorageError
 from foundation.files import atomic_writer, ensure_writable_dir, sha256_file, write_atomic
 from foundation.run_scope import get_run_scope
+from foundation.storage.disk_space import require_space
 from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import is_held, is_unfinished_name
 
 CACHE_FORMAT = 1
 """Increase this whenever the files change their meaning, or features are computed differently."""
@@ -40,6 +44,12 @@ LOCKS_FOLDER = "locks"
 """Sub-folder for the locks of entries that are being computed. Its files are empty."""
 
 _SECONDS_PER_DAY = 86400.0
+
+_MAX_NOTE_BYTES = 1 << 16
+"""More than the JSON file of an entry has."""
+
+FeatureBatch = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Features (b, C) and labels (b,) of some items."""
 
 _SEPARATE_FOLDER: ContextVar[Path | None] = ContextVar("bench_feature_folder", default=None)
 
@@ -139,9 +149,7 @@ def load_features(key_fields: Mapping[str, Any]) -> LabeledFeatures | None:
     return LabeledFeatures(values, labels) if len(values) == len(labels) == note["rows"] else None
 
 
-def store_features(
-    key_fields: Mapping[str, Any], num_items: int, batches: Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]
-) -> LabeledFeatures:
+def store_features(key_fields: Mapping[str, Any], num_items: int, batches: Iterable[FeatureBatch]) -> LabeledFeatures:
     """Write features to the cache while they are computed, with one batch in memory at a time.
 
     Args:
@@ -155,11 +163,35 @@ def store_features(
     Raises:
         IncompleteError: the batches hold more or fewer items than expected; no usable entry is left behind.
         DataError: the images were changed in the meantime; no usable entry is left behind.
-        UserError: the cache folder cannot be written.
+        StorageError: the cache became full meanwhile. (One that cannot be written, or is too full from the start, is
+            not used.)
     """
-    key = compute_cache_key(key_fields)
-    _require_writable_cache()
-    values_file, labels_file = _array_paths(key)
+    pending = iter(batches)
+    first = next(pending, None)
+    pending = pending if first is None else chain([first], pending)
+    width = 0 if first is None else first[0].shape[1]
+    fault = _find_cache_fault(num_items * (4 * width + 8))  # float32 values and an int64 label per item
+    kept = None
+    if fault is None:
+        _write_arrays(key_fields, num_items, pending)
+    else:
+        log_message(f"{fault}; the features are kept in memory, and another run computes them again")
+        kept = _collect_features(num_items, pending)
+    require_unchanged_files()
+    return kept or _complete_entry(key_fields, num_items)
+
+
+def _collect_features(num_items: int, batches: Iterable[FeatureBatch]) -> LabeledFeatures:
+    """Keep features in memory, where there is no cache; the values are those that the cache would have given back."""
+    pairs = [(np.ascontiguousarray(values, "<f4"), np.asarray(labels, "<i8")) for values, labels in batches]
+    _require_all_items(num_items, sum(len(values) for values, _ in pairs), sum(len(labels) for _, labels in pairs))
+    return LabeledFeatures(
+        np.concatenate([values for values, _ in pairs]), np.concatenate([labels for _, labels in pairs])
+    )
+
+
+def _write_arrays(key_fields: Mapping[str, Any], num_items: int, batches: Iterable[FeatureBatch]) -> None:
+    values_file, labels_file = _array_paths(compute_cache_key(key_fields))
     labels: list[NDArray[np.int64]] = []
     seen = 0
     with atomic_writer(values_file) as file:
@@ -172,11 +204,14 @@ def store_features(
             file.write(np.ascontiguousarray(values, "<f4").tobytes())
             labels.append(numbers)
             seen += len(values)
-        if seen != num_items or sum(map(len, labels)) != num_items:
-            raise IncompleteError(f"{seen} of {num_items} images gave features; an incomplete split has no number")
+        _require_all_items(num_items, seen, sum(map(len, labels)))
     with atomic_writer(labels_file) as file:
         np.save(file, np.concatenate(labels).astype("<i8"))
-    require_unchanged_files()
+
+
+def _complete_entry(key_fields: Mapping[str, Any], num_items: int) -> LabeledFeatures:
+    key = compute_cache_key(key_fields)
+    values_file, labels_file = _array_paths(key)
     # the JSON file comes last: until it is there, readers treat the two arrays as absent
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in (values_file, labels_file)
@@ -186,6 +221,11 @@ def store_features(
         feature_cache_dir() / f"{key}.json", json.dumps(note, indent=2, sort_keys=True, allow_nan=False) + "\n"
     )
     return LabeledFeatures(np.load(values_file, mmap_mode="r"), np.load(labels_file, mmap_mode="r"))
+
+
+def _require_all_items(expected: int, num_values: int, num_labels: int) -> None:
+    if not expected == num_values == num_labels:
+        raise IncompleteError(f"{num_values} of {expected} images gave features; an incomplete split has no number")
 
 
 @contextmanager
@@ -199,9 +239,10 @@ def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None])
     Yields:
         Whether another process had the lock, so that the features may be in the cache now.
     """
-    _require_writable_cache()
+    if _find_cache_fault(0) is not None:  # nothing can be shared through it
+        yield False
+        return
     lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
-    ensure_writable_dir(lock_file.parent)
     # a lock of the operating system: it is free as soon as the process that had it ends, however it ends
     was_taken = False
     try:
@@ -216,17 +257,21 @@ def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None])
         lock.release()
 
 
-def _require_writable_cache() -> None:
-    """Create the folder of the entries.
+def _find_cache_fault(num_bytes: int) -> str | None:
+    """Return why the cache cannot take an entry, as a sentence; ``None`` if it can.
 
-    Raises:
-        UserError: it cannot be created or written.
+    Args:
+        num_bytes: size of the entry.
     """
     folder = feature_cache_dir()
     try:
-        ensure_writable_dir(folder)
-    except UserError as error:
-        raise UserError(f"the cache folder {folder} cannot be written; name another one with BENCH_CACHE") from error
+        for place in (folder, folder / LOCKS_FOLDER):
+            ensure_writable_dir(place)
+        require_space(folder, num_bytes + _MAX_NOTE_BYTES, "the features", num_files=3)
+    except StorageError as error:
+        reason = error.strerror if error.errno else str(error)
+        return f"the cache folder {folder} cannot be written ({reason}); name another one with BENCH_CACHE"
+    return None
 
 
 def list_cache_entries() -> list[CacheEntry]:
@@ -258,7 +303,8 @@ def prune_features(unused_days: float, now: float | None = None) -> list[CacheEn
     gone = []
     for entry in list_cache_entries():
         limit = ORPHAN_AGE_SECONDS if entry.defect else unused_days * _SECONDS_PER_DAY
-        if now - entry.last_used < limit:
+        is_written = is_unfinished_name(entry.key) and is_held(feature_cache_dir() / entry.key)
+        if now - entry.last_used < limit or is_written:
             continue
         # the JSON file first: if the process is killed in between, the rest counts as leftovers and not as an entry
         lock_name = f"{LOCKS_FOLDER}/{entry.key}.lock"

@@ -6,6 +6,7 @@ kill never leaves a checkpoint without its description; only earlier versions do
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.write_faults import name_write_faults
 from results.records.strict_model import load_json
 
 
@@ -36,11 +38,33 @@ def checkpoint_writer(path: Path, owner: CheckpointOwner) -> Iterator[Path]:
     Args:
         path: the checkpoint.
         owner: the training that writes it.
+
+    Raises:
+        StorageError: it cannot be written; nothing of it is left.
     """
     partial = path.with_name(f".{path.name}.tmp")
-    yield partial
-    with partial.open("rb+") as file:
-        os.fsync(file.fileno())
+    # what a killed process left; and torch would write through a link of this name
+    partial.unlink(missing_ok=True)
+    try:
+        with name_write_faults(path):
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+        _publish_checkpoint(path, partial, owner)
+    except BaseException:  # half of a checkpoint is of no use, and fills a disk that may be full
+        _discard_partial(partial)
+        raise
+
+
+def _discard_partial(partial: Path) -> None:
+    """Remove a file that was not completed, and give its room back at once: the error keeps torch's writer open."""
+    with contextlib.suppress(OSError):  # it was never made
+        os.truncate(partial, 0)
+    partial.unlink(missing_ok=True)
+
+
+def _publish_checkpoint(path: Path, partial: Path, owner: CheckpointOwner) -> None:
+    """Write the description of a checkpoint, then give the checkpoint its name."""
     # Before the rename: a kill in between leaves a description without a checkpoint, which nobody reads. (If it was
     # that of an older file of the same name, that file no longer counts, and the training goes on from the one before.)
     content = {"run_id": owner.run_id, "seed": owner.seed, "sha256": sha256_file(partial)}

@@ -11,8 +11,6 @@ backbone understands scenes.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import open_partial_folder, remove_owned_leftovers
 
 MINI_ADE_VERSION = 1
 """Raise this whenever the files change: it seeds the scenes, and every version has its own folder in the cache."""
@@ -76,12 +75,11 @@ def make_mini_ade(cache: Path) -> Path:
     with take_file_lock(home / ".lock"):  # several runs may start at once
         # look again: another process may have made the data while this one waited for the lock
         if not (home / "ADEChallengeData2016").is_dir():
-            work = Path(tempfile.mkdtemp(dir=home))
-            _write_dataset(work)
-            # renaming a folder is atomic, so a reader sees either no data or all of them
-            work.rename(home / "ADEChallengeData2016")
-    for leftover in home.glob("tmp*"):  # a process that was killed while writing left its temporary folder behind
-        shutil.rmtree(leftover, ignore_errors=True)
+            remove_owned_leftovers(home)
+            with open_partial_folder(home / "ADEChallengeData2016") as work:
+                _write_dataset(work)
+                # renaming a folder is atomic, so a reader sees either no data or all of them
+                work.rename(home / "ADEChallengeData2016")
     return home
 
 

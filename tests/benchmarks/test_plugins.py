@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Bench
+from tests.limits import HANG_SECONDS
 
 GUIDE = (ROOT / "docs" / "guides" / "add-a-backbone.md").read_text()
 PLUGIN = re.search(r"```python\n(# my_package/vit\.py\n.*?)```", GUIDE, re.DOTALL)[1]  # type: ignore[index]
@@ -83,7 +84,11 @@ def test_a_package_installed_by_pip_in_an_environment_of_its_own(bench: Bench, t
 
     def theirs(*words: str) -> str:
         done = subprocess.run(
-            [str(python), "-m", "litevit_bench", *words], capture_output=True, text=True, timeout=120, cwd=tmp_path
+            [str(python), "-m", "litevit_bench", *words],
+            capture_output=True,
+            text=True,
+            timeout=HANG_SECONDS,
+            cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -19,6 +19,7 @@ from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
 from tests.conftest import ROOT
 from tests.deployment.make import export_classifier, export_classifier_onnx, make_images, skip_without_runtime
+from tests.limits import HANG_SECONDS
 
 
 def load_classifier(format_: ExportFormat, precision: Precision = "f32", threads: int = 1) -> GraphCallable:
@@ -94,7 +95,7 @@ for module in (convert_impl, telemetry_utils):
     assert module.tm.__name__.endswith("telemetry_stub"), module.tm
 assert not seen and "openvino_telemetry" not in sys.modules, seen
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr
 
 
@@ -118,7 +119,7 @@ for network in (first, second):
 os.kill(os.getpid(), signal.SIGUSR1)
 assert seen == [signal.SIGUSR1]
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, (done.returncode, done.stderr)
 
 

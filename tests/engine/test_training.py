@@ -16,6 +16,7 @@ import pytest
 
 from tests.conftest import BENCH, ROOT, Bench
 from tests.engine.processes.start import kill_processes
+from tests.limits import HANG_SECONDS
 
 SHORT = ("run", "digits", "--backbone", "vit_pico", "--set", "epochs=6", "schedule.warmup=1")
 
@@ -42,7 +43,7 @@ def kill_when(out: Path, pattern: str, sig: signal.Signals, words: tuple[str, ..
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(out.rglob(pattern)):
         assert child.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline
@@ -104,7 +105,7 @@ def test_two_processes_one_and_two_again_give_the_number_of_one(undisturbed: Pat
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("top1") == 1, "only the first process talks"

@@ -27,6 +27,7 @@ from results.records.store import (
     lock_folder,
     scan_runs,
 )
+from tests.conftest import HANG_SECONDS
 from tests.faults.stopped_commands import read_outcomes
 from tests.fork_pool import open_fork_pool
 
@@ -149,9 +150,9 @@ def test_a_second_process_waits_for_features_and_uses_them(tmp_path: Path, monke
     with lock_entry({"features": 1}, lambda: None) as was_taken:
         other = threading.Thread(target=fill_second)
         other.start()
-        assert waits.wait(300)
+        assert waits.wait(HANG_SECONDS)
         order.append(was_taken)
-    other.join(300)
+    other.join(HANG_SECONDS)
     assert order == [False, True]
 
 

@@ -34,7 +34,7 @@ from engine.processes.stop_signals import (
 )
 from results.records.store import scan_runs
 from tests.benchmarks.matrix.executors.test_local import is_alive, list_children
-from tests.conftest import BENCH, ROOT
+from tests.conftest import BENCH, HANG_SECONDS, ROOT
 from tests.faults.stopped_commands import Moment, read_outcomes, run_stopped
 
 TERM, HUP, USR1 = signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1
@@ -208,7 +208,7 @@ def test_a_stop_in_a_destructor_is_not_lost() -> None:
     before = sys.unraisablehook
     with pytest.raises(StopSignal), raise_stop_signals():
         Resource()
-        time.sleep(300)
+        time.sleep(HANG_SECONDS)
     assert sys.unraisablehook is before
 
 
@@ -300,14 +300,14 @@ def test_a_driver_passes_the_stop_on_to_its_cells_and_leaves_no_process(undistur
     wait_for_checkpoint(tmp_path / "runs", [driver])
     workers = list_children(driver.pid)
     driver.send_signal(TERM)
-    said = driver.communicate(timeout=300)[1]
+    said = driver.communicate(timeout=HANG_SECONDS)[1]
     assert (driver.returncode, said.splitlines()[-1].partition(";")[0]) == (143, "bench: stopped by SIGTERM"), said
     assert workers
     assert not any(is_alive(pid) for pid in workers)
     ((_, record),) = scan_runs([tmp_path / "runs"]).records
     assert record.reason == "stopped by SIGTERM; the same command goes on from the last checkpoint"
     again = start_bench(words, tmp_path / "cache")
-    assert again.communicate(timeout=600)[1] is not None
+    assert again.communicate(timeout=HANG_SECONDS)[1] is not None
     assert again.returncode == 0
     ((run_id, outcome),) = read_outcomes(tmp_path / "runs").items()
     assert outcome == read_outcomes(undisturbed)[run_id]
@@ -329,7 +329,7 @@ def test_the_processes_of_one_run_stop_together(group: bool, tmp_path: Path) -> 
     wait_for_checkpoint(tmp_path / "runs", children)
     for child in reversed(children):
         (os.killpg if group else os.kill)(child.pid, TERM)
-    said = [child.communicate(timeout=300)[1] for child in children]
+    said = [child.communicate(timeout=HANG_SECONDS)[1] for child in children]
     assert [child.returncode for child in children] == [143, -TERM], said
     assert said[0].splitlines()[-1].startswith("bench: stopped by SIGTERM"), said
     ((_, record),) = scan_runs([tmp_path / "runs"]).records

@@ -14,6 +14,7 @@ import tomllib
 from litevit_bench._rooms import ROOMS
 from tests import house_metrics
 from tests.conftest import BENCH, ROOT
+from tests.limits import HANG_SECONDS
 
 MAKERS = {
     "engine.py": "raise SystemExit('foreign code ran')\n",
@@ -25,7 +26,7 @@ MAKERS = {
 def start(words: list[str], cwd: Path, *path: str) -> Any:
     """A process in a user's folder, with ``path`` before this source tree on Python's path."""
     own = {"PYTHONPATH": os.pathsep.join([*path, str(ROOT)])}
-    return subprocess.run(words, cwd=cwd, env=os.environ | own, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, cwd=cwd, env=os.environ | own, capture_output=True, text=True, timeout=HANG_SECONDS)
 
 
 def make(folder: Path, name: str) -> Path:

@@ -27,6 +27,7 @@ from results.records.store import read_record, scan_runs
 from results.records.verification import verify_record
 from tests.conftest import BENCH, ROOT
 from tests.engine.processes.start import kill_processes
+from tests.limits import HANG_SECONDS
 
 SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "knn_monitor.interval=2", "loggers=[]")
 
@@ -118,7 +119,7 @@ def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: CellResult, t
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(tmp_path.rglob("step_00000002.pth")):
         assert child.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline

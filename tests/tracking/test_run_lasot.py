@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.cli.main import main
 from tests.conftest import BENCH, ROOT
+from tests.limits import HANG_SECONDS
 from tests.tracking.lasot_root import write_short_sequences, zip_categories
 
 WORDS = (
@@ -49,7 +50,7 @@ def test_kill_9_while_two_processes_track_and_resume_give_the_bytes_of_one(tmp_p
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + 240
+    end = time.monotonic() + HANG_SECONDS
     while len(list(cut.rglob("tracked/*-*[0-9].txt"))) < 5:
         assert child.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < end

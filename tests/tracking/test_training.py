@@ -21,6 +21,7 @@ from engine.optimizer import build_param_groups
 from engine.recipe import OptimizerConfig
 from foundation.errors import UserError
 from tests.conftest import BENCH, ROOT, Bench
+from tests.limits import HANG_SECONDS
 from tests.tracking.make import MEAN, STD, make_tracker_model
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.data.pair import CropSizes, SearchJitter
@@ -86,7 +87,7 @@ def kill_when(out: Path, pattern: str) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(out.rglob(pattern)):
         assert child.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline

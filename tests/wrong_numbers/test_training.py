@@ -52,6 +52,7 @@ from tests.classification.test_finetune import run as run_digits
 from tests.conftest import ROOT
 from tests.engine.make import make_recipe
 from tests.engine.test_lr_schedule import trajectory
+from tests.limits import HANG_SECONDS
 from tests.tracking.make import make_tracker_model
 from tests.wrong_numbers.small_training import (
     SGD,
@@ -391,7 +392,7 @@ def test_groups_in_two_processes_make_the_same_step(whole_step: dict[str, Any], 
         )
         for rank in ("0", "1")
     ]
-    said = [child.communicate(timeout=300)[1] for child in children]
+    said = [child.communicate(timeout=HANG_SECONDS)[1] for child in children]
     assert [child.returncode for child in children] == [0, 0], said[0][-2000:] + said[1][-2000:]
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     for found in (first, second):

@@ -8,8 +8,6 @@ sequences are generated once and stored in the cache folder.
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +17,7 @@ import numpy as np
 from engine.data import photographs
 from foundation.environment import get_cache_dir
 from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import open_partial_folder, remove_abandoned
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.cutouts import (
@@ -71,10 +70,11 @@ def ensure_mini_lasot() -> Path:
     # several processes may start at the same time; one generates, the others wait and find the folder
     with take_file_lock(Path(f"{folder}.lock")):
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=get_cache_dir()) as half:
-                write_mini_lasot(Path(half) / "whole")
+            remove_abandoned(folder, is_owner=True)
+            with open_partial_folder(folder) as half:
+                write_mini_lasot(half / "whole")
                 # in the same file system this is a rename: a folder of that name is never incomplete
-                shutil.move(Path(half) / "whole", folder)
+                (half / "whole").rename(folder)
     return folder
 
 

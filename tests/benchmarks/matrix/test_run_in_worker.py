@@ -23,6 +23,7 @@ from foundation.errors import UserError
 OPEN_FILES = Path("/proc/self/fd")
 """Where Linux shows the open files of a process."""
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 
 
 def count_open_files() -> int:
@@ -120,7 +121,7 @@ if __name__ == "__main__":
             assert driver.stdout is not None
             worker = Path(f"/proc/{int(driver.stdout.readline())}")
             driver.kill()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_SECONDS
     # a zombie that nobody has collected yet has ended, too
     while worker.exists() and " Z " not in (worker / "stat").read_text():
         assert time.monotonic() < deadline

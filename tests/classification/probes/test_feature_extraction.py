@@ -25,6 +25,7 @@ from engine.data.digits import DigitsDataset
 from foundation.errors import BenchError, IncompleteError, NonFiniteError
 from tests.classification.probes.frozen_features import make_frozen, make_request
 from tests.conftest import Bench
+from tests.limits import HANG_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +149,7 @@ def test_two_processes_that_need_the_same_features_share_one_pass(
         first = pool.submit(frozen.get_features, "val")
         assert is_computing.wait(60)
         second = pool.submit(frozen.get_features, "val")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANG_SECONDS
         while "another process computes the features of val" not in capsys.readouterr().err:
             assert time.monotonic() < deadline
         may_go_on.set()

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import BENCH, ROOT, Bench
+from tests.limits import HANG_SECONDS
 
 # slow enough to be hit: few images at once, many strengths
 WORDS = (
@@ -41,7 +42,7 @@ def kill_when(there: Callable[[Path], bool], attempt: int, delay: float, out: Pa
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG_SECONDS
     while not (list(out.rglob("record.json")) and only_record(out)["cost"]["attempts"] == attempt and there(cache)):
         assert child.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import BENCH, ROOT
+from tests.limits import HANG_SECONDS
 
 
 def make_slurm_variables(rank: int, processes: int, port: int) -> dict[str, str]:
@@ -45,7 +46,7 @@ def start_processes(words: list[str], processes: int, cwd: Path) -> list[subproc
 def run_processes(words: list[str], processes: int, cwd: Path) -> list[str]:
     """Run a command once per process; return what each wrote to stdout."""
     children = start_processes(words, processes, cwd)
-    said = [child.communicate(timeout=900) for child in children]
+    said = [child.communicate(timeout=HANG_SECONDS) for child in children]
     for child, (_, errors) in zip(children, said, strict=True):
         assert child.returncode == 0, "".join(each[-2000:] for _, each in said) + errors[-2000:]
     return [out for out, _ in said]
@@ -64,14 +65,14 @@ def kill_processes(out: Path, pattern: str, words: Sequence[str], first_victim: 
         What each wrote to stderr.
     """
     children = start_processes([BENCH, *words, "--out", str(out), "--launcher", "slurm"], 2, out)
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(out.rglob(pattern)):
         assert [child.poll() for child in children] == [None, None], [child.communicate() for child in children]
         assert time.monotonic() < deadline
         time.sleep(0.01)
     for child in children[first_victim:]:
         child.send_signal(signal.SIGKILL)
-    return [child.communicate(timeout=600)[1] for child in children]
+    return [child.communicate(timeout=HANG_SECONDS)[1] for child in children]
 
 
 def collect_findings(module: str, out: Path, processes: int) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from torch import nn
 from foundation.errors import UserError
 from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 from tests.pretraining.make import make_batch, make_method
 
 SMALL = {"hidden_dim": 32, "out_dim": 16}
@@ -114,7 +115,7 @@ def test_keys_of_all_processes_are_compared(tmp_path: Any) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     torch.manual_seed(0)

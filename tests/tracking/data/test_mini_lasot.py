@@ -15,6 +15,7 @@ import pytest
 from engine.data import photographs
 from foundation.environment import get_cache_dir
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 from tracking.data.mini_lasot import (
     CATEGORIES,
     FRAMES_PER_SEQUENCE,
@@ -67,7 +68,7 @@ def test_half_written_data_are_never_used(tmp_path: Path) -> None:
         [sys.executable, "-c", "from tracking.data.mini_lasot import ensure_mini_lasot; ensure_mini_lasot()"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "BENCH_CACHE": str(tmp_path)},
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(tmp_path.glob(".mini_lasot*/whole/*/*/groundtruth.txt")):
         assert child.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)

@@ -21,6 +21,7 @@ import torch
 
 from foundation.errors import BenchError, DataError
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 from tests.tracking.lasot_root import write_short_sequences
 from tests.tracking.make import make_tracker_model
 from tests.tracking.slow import SlowTrackerFactory, truncate_video
@@ -79,7 +80,7 @@ def _runs(number: int) -> bool:
         return False
 
 
-def gone(folder: Path, seconds: float = 10) -> bool:
+def gone(folder: Path, seconds: float = HANG_SECONDS) -> bool:
     end = time.monotonic() + seconds
     while alive(folder) and time.monotonic() < end:
         time.sleep(0.05)
@@ -206,13 +207,13 @@ def test_a_stop_leaves_no_orphan(
         stderr=subprocess.PIPE,
         text=True,
     )
-    end = time.monotonic() + 120
+    end = time.monotonic() + HANG_SECONDS
     while len(alive(tmp_path)) < 2:
         assert child.poll() is None and time.monotonic() < end
         time.sleep(0.02)
     send(child.pid, number)
     assert gone(tmp_path)
-    said = child.communicate(timeout=300)[1]
+    said = child.communicate(timeout=HANG_SECONDS)[1]
     assert said.count("Traceback") == 1 and said.rstrip().endswith(last), said
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import DataError
+from tests.limits import HANG_SECONDS
 from tracking.inference.prefetch import PrefetchIterator
 from tracking.video import frame_source as frames_module
 from tracking.video.frame_source import open_frame_source
@@ -235,7 +236,7 @@ def test_frames_are_made_ahead_in_bounds_and_in_order() -> None:
             yield number
 
     with PrefetchIterator(items(), max_prefetched=3) as ahead:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + HANG_SECONDS
         while len(made) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.05)

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.matrix.executors.executor import CellJob, CellResources
 from benchmarks.resolve_cell import CellRequest
 from results.records.store import read_record
+from tests.limits import HANG_SECONDS
 
 ONE_THREAD = CellResources()
 
@@ -34,7 +35,7 @@ def read_outcome(folder: Path | None) -> tuple[str, Any, Any]:
     return record.run_id, record.result.metrics, record.result.items
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 600.0) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = HANG_SECONDS) -> Any:
     """The first true value of a condition."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

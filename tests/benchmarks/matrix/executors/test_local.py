@@ -24,8 +24,7 @@ from foundation.files import sha256_file
 from results.records.record import Record
 from results.records.store import scan_runs
 from tests.conftest import BENCH, ROOT
-
-WAIT = 600.0
+from tests.limits import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ def read_numbers(out: Path) -> dict[str, tuple[Any, str]]:
 
 def get_pid(executor: LocalExecutor) -> int:
     """The process of the only slot, once it is ready."""
-    return executor._slots[0].pid.result(WAIT)
+    return executor._slots[0].pid.result(HANG_SECONDS)
 
 
 def test_a_cell_has_the_record_of_a_single_run(executor: LocalExecutor, tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ def test_a_cell_has_the_record_of_a_single_run(executor: LocalExecutor, tmp_path
         assert executor.has_room(job.resources)
         (future,) = executor.submit([job])
         assert not executor.has_room(job.resources), "the only slot is taken"
-        report = future.result(WAIT)
+        report = future.result(HANG_SECONDS)
         assert (report.number, report.failure, report.is_from_record) == (number, None, False)
         run_cell(make_job(tmp_path / "single", number, protocol=protocol).request)
     many = read_numbers(tmp_path / "many")
@@ -77,7 +76,7 @@ def test_a_cell_has_the_record_of_a_single_run(executor: LocalExecutor, tmp_path
     assert many == read_numbers(tmp_path / "single")
     records: list[Record] = [record for _, record in scan_runs([tmp_path / "many"]).records]
     assert {record.environment.threads for record in records} == {1}
-    again = executor.submit([make_job(tmp_path / "many")])[0].result(WAIT)
+    again = executor.submit([make_job(tmp_path / "many")])[0].result(HANG_SECONDS)
     assert again.is_from_record
 
 
@@ -85,7 +84,7 @@ def test_what_a_cell_prints_is_in_its_log_and_its_failure_is_a_report(
     executor: LocalExecutor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     job = make_job(tmp_path, overrides=("k=0",))
-    report = executor.submit([job])[0].result(WAIT)
+    report = executor.submit([job])[0].result(HANG_SECONDS)
     assert report.folder is None
     assert report.failure is not None
     assert "k" in report.failure
@@ -96,12 +95,12 @@ def test_what_a_cell_prints_is_in_its_log_and_its_failure_is_a_report(
 
 def test_after_an_unexpected_error_the_process_is_not_used_again(executor: LocalExecutor, tmp_path: Path) -> None:
     """CUDA, for one, fails for ever in a process in which it failed once."""
-    report = executor.submit([make_job(tmp_path, seed="no number")])[0].result(WAIT)
+    report = executor.submit([make_job(tmp_path, seed="no number")])[0].result(HANG_SECONDS)
     assert report.failure is not None
     assert report.failure.startswith("unexpected TypeError")
     assert report.is_retryable
     before = get_pid(executor)
-    assert executor.submit([make_job(tmp_path)])[0].result(WAIT).failure is None
+    assert executor.submit([make_job(tmp_path)])[0].result(HANG_SECONDS).failure is None
     assert get_pid(executor) != before
 
 
@@ -112,8 +111,8 @@ def test_a_killed_worker_is_reported_and_the_cell_goes_on_in_another(executor: L
     wait_for(lambda: any((tmp_path / "cut").rglob("*.pth")), future)
     os.kill(get_pid(executor), signal.SIGKILL)
     with pytest.raises(WorkerDiedError, match="killed, or out of memory"):
-        future.result(WAIT)
-    report = executor.submit([job])[0].result(WAIT)
+        future.result(HANG_SECONDS)
+    report = executor.submit([job])[0].result(HANG_SECONDS)
     assert report.failure is None
     run_cell(make_job(tmp_path / "whole", protocol="finetune", overrides=slow).request)
     assert read_numbers(tmp_path / "cut") == read_numbers(tmp_path / "whole")
@@ -126,11 +125,11 @@ def test_a_cell_that_another_process_runs_says_so(executor: LocalExecutor, tmp_p
     from results.records.store import lock_folder
 
     job = make_job(tmp_path)
-    folder = executor.submit([job])[0].result(WAIT).folder
+    folder = executor.submit([job])[0].result(HANG_SECONDS).folder
     assert folder is not None
     (folder / "record.json").unlink()
     with lock_folder(folder):
-        report = executor.submit([job])[0].result(WAIT)
+        report = executor.submit([job])[0].result(HANG_SECONDS)
     assert report.is_busy_elsewhere
 
 
@@ -160,7 +159,7 @@ def test_a_killed_driver_takes_its_workers_along_and_is_started_again(tmp_path: 
         assert workers
         driver.kill()
     wait_for(lambda: not any(is_alive(pid) for pid in workers))
-    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=HANG_SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert events[-1] | {"seconds": 0} == {"event": "end", "done": 3, "failed": 0, "total": 3, "seconds": 0}
@@ -175,7 +174,7 @@ def test_a_killed_driver_takes_its_workers_along_and_is_started_again(tmp_path: 
 
 def wait_for(condition: Any, future: Future[CellReport] | None = None) -> None:
     """Wait until something holds."""
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + HANG_SECONDS
     while not condition():
         assert future is None or not future.done(), "the cell ended before it could be killed"
         assert time.monotonic() < deadline
@@ -216,7 +215,7 @@ def test_a_sweep_that_ends_while_its_processes_begin_runs_no_cell(tmp_path: Path
     local.start()
     (future,) = local.submit([make_job(tmp_path)])
     local.close()
-    assert isinstance(future.exception(WAIT), WorkerDiedError)
+    assert isinstance(future.exception(HANG_SECONDS), WorkerDiedError)
     assert not list(tmp_path.rglob("record.json"))
 
 
@@ -224,7 +223,7 @@ def test_a_second_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytes
     local = LocalExecutor(1, CellResources(threads=1), num_cells=1)
     local.start()
     slot = local._slots[0]
-    slot.loading.result(WAIT)
+    slot.loading.result(HANG_SECONDS)
     (future,) = local.submit([make_job(tmp_path, protocol="finetune", tier="full")])
 
     def interrupt(_: float) -> None:
@@ -235,7 +234,7 @@ def test_a_second_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("benchmarks.matrix.executors.local.signal.SIGINT", signal.SIGWINCH)
     with pytest.raises(KeyboardInterrupt):
         local.close()
-    assert isinstance(future.exception(WAIT), WorkerDiedError)
+    assert isinstance(future.exception(HANG_SECONDS), WorkerDiedError)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +246,12 @@ def test_an_interrupted_process_is_one_that_died(
 ) -> None:
     (future,) = executor.submit([make_job(tmp_path, protocol="finetune", tier="full")])
     pid, record = get_pid(executor), tmp_path / "digits"
-    deadline = time.monotonic() + WAIT
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(record.rglob("*.pth")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(pid, number)
-    error = future.exception(WAIT)
+    error = future.exception(HANG_SECONDS)
     assert isinstance(error, WorkerDiedError)
     assert "was interrupted" in str(error)
     ((_, stopped),) = scan_runs([tmp_path]).records
@@ -260,21 +259,21 @@ def test_an_interrupted_process_is_one_that_died(
 
 
 def test_a_process_whose_settings_were_changed_runs_no_other_cell(executor: LocalExecutor, tmp_path: Path) -> None:
-    executor.submit([make_job(tmp_path)])[0].result(WAIT)
+    executor.submit([make_job(tmp_path)])[0].result(HANG_SECONDS)
     before = get_pid(executor)
-    executor.submit([make_job(tmp_path)])[0].result(WAIT)
+    executor.submit([make_job(tmp_path)])[0].result(HANG_SECONDS)
     assert get_pid(executor) == before
     report: Future[CellReport] = Future()
     report.set_result(CellReport(0, tmp_path, False, 1.0, is_process_changed=True))
     executor._slots[0].running = report
-    executor.submit([make_job(tmp_path)])[0].result(WAIT)
+    executor.submit([make_job(tmp_path)])[0].result(HANG_SECONDS)
     assert get_pid(executor) != before
 
 
 def test_a_worker_starts_processes_as_a_single_run_does(executor: LocalExecutor) -> None:
     """A worker is spawned, and what it starts would be as well: slowly, and only if its data can be pickled."""
     assert (
-        executor._slots[0].pool.submit(multiprocessing.get_start_method).result(WAIT)
+        executor._slots[0].pool.submit(multiprocessing.get_start_method).result(HANG_SECONDS)
         == (multiprocessing.get_all_start_methods()[0])
     )
 
@@ -294,12 +293,12 @@ def is_running(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs the list of processes of Linux")
 def test_what_a_dead_process_had_started_is_ended(executor: LocalExecutor, tmp_path: Path) -> None:
-    sleeper = executor._slots[0].pool.submit(start_sleeper).result(WAIT)
+    sleeper = executor._slots[0].pool.submit(start_sleeper).result(HANG_SECONDS)
     os.kill(get_pid(executor), signal.SIGKILL)
     assert is_running(sleeper)
-    executor.submit([make_job(tmp_path)])[0].exception(WAIT)  # the death may be noticed only now
-    assert executor.submit([make_job(tmp_path)])[0].result(WAIT).failure is None
-    deadline = time.monotonic() + WAIT
+    executor.submit([make_job(tmp_path)])[0].exception(HANG_SECONDS)  # the death may be noticed only now
+    assert executor.submit([make_job(tmp_path)])[0].result(HANG_SECONDS).failure is None
+    deadline = time.monotonic() + HANG_SECONDS
     while is_running(sleeper):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -22,6 +22,7 @@ from foundation.errors import UserError
 from tests.benchmarks.matrix.executors.conftest import RunPlainly
 from tests.benchmarks.matrix.executors.make_jobs import list_processes, make_job, read_outcome, wait_until
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 
 RUNNING = "ray::run_on_node"
 """How Ray names a process while it runs a cell."""
@@ -234,7 +235,7 @@ def test_ray_on_this_machine_writes_nothing_and_its_cell_dies_with_a_sentence(tm
         text=True,
     ) as driver:
         os.kill(wait_until(lambda: set(list_processes(RUNNING)) - earlier).pop(), signal.SIGKILL)
-        written = driver.communicate(timeout=600)[0]
+        written = driver.communicate(timeout=HANG_SECONDS)[0]
     assert written == ""
     assert driver.returncode == 0
     assert "was killed or crashed" in (tmp_path / "error").read_text()
