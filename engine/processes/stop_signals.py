@@ -55,6 +55,7 @@ class _StopState:
         is_pending: whether a stop waits for the end of those contexts.
         listener: takes the next stop in place of an exception.
         is_closed: whether the handlers are being taken away.
+        children: torch's handler of SIGCHLD while it is taken away.
     """
 
     number: int = 0
@@ -63,9 +64,22 @@ class _StopState:
     is_pending: bool = False
     listener: Callable[[StopSignal], None] | None = None
     is_closed: bool = False
+    children: Any = None
 
 
 _STATE = _StopState()
+
+
+def _reset_in_child() -> None:
+    """Let a forked process, such as one of a loader, end by a signal as any process does."""
+    for number in signal.Signals:
+        if signal.getsignal(number) is _handle_stop:
+            signal.signal(number, signal.SIG_DFL)
+    vars(_STATE).update(vars(_StopState()))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_reset_in_child)
 
 
 def find_stop() -> StopSignal | None:
@@ -122,6 +136,7 @@ def raise_stop_signals() -> Iterator[None]:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
         sys.unraisablehook = before
+        _restore_children()
         vars(_STATE).update(vars(_StopState()))
 
 
@@ -161,16 +176,33 @@ def hold_stop_signals() -> Iterator[None]:
 
 @contextmanager
 def _ignore_children() -> Iterator[None]:
-    number = getattr(signal, "SIGCHLD", None)  # not on Windows
-    handler = None if number is None else signal.getsignal(number)
-    if number is None or not callable(handler) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signal.signal(number, lambda *_: None)
+    silence_children()
     try:
         yield
     finally:
-        signal.signal(number, handler)
+        if not _STATE.number:
+            _restore_children()
+
+
+def silence_children() -> None:
+    """Take away torch's handler of SIGCHLD, which raises an error for each process of a loader that a stop ends."""
+    number = getattr(signal, "SIGCHLD", None)  # not on Windows
+    if number is None or threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.getsignal(number)
+    if callable(handler) and handler is not _ignore_signal:
+        _STATE.children = handler
+        signal.signal(number, _ignore_signal)
+
+
+def _restore_children() -> None:
+    handler, _STATE.children = _STATE.children, None
+    if handler is not None:
+        signal.signal(signal.SIGCHLD, handler)
+
+
+def _ignore_signal(number: int, frame: FrameType | None) -> None:
+    """Do nothing; unlike the default, a handler that replaces another one may still be called for the past."""
 
 
 @contextmanager
@@ -192,6 +224,7 @@ def _handle_stop(number: int, frame: FrameType | None) -> None:
     if _STATE.is_closed or (_STATE.number and now - _STATE.seconds < REPEAT_SECONDS):
         return
     _STATE.number, _STATE.seconds = number, now
+    silence_children()
     listener, _STATE.listener = _STATE.listener, None
     if listener is not None:
         listener(StopSignal(number))

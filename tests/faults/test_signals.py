@@ -261,6 +261,18 @@ def test_the_death_of_a_loader_does_not_break_what_is_held() -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_a_forked_process_ends_by_a_signal_as_any_does() -> None:
+    """A process of a loader took the signal that ends it for a repetition of the stop, and lived on."""
+    with raise_stop_signals():
+        with contextlib.suppress(StopSignal):
+            signal.raise_signal(TERM)
+        pid = os.fork()
+        if pid == 0:
+            signal.raise_signal(TERM)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -TERM
+
+
 def test_a_process_that_waits_in_c_code_ends_at_once() -> None:
     """The second process of a run waits for the first one, where Python's handlers are not called."""
     with raise_stop_signals(), use_default_signals():
