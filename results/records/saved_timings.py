@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_chunks, write_atomic
+from foundation.storage.leftovers import clean_own_folder
 from results.records.measurements import EfficiencyRecord
 from results.records.strict_model import StrictModel, format_validation_errors
 
@@ -67,6 +68,7 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
         raise UserError(f"cannot keep the timing in {path.parent}, which is a link; name another folder with --save")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clean_own_folder(path.parent)
         write_atomic(path, text)
     except OSError as error:
         raise UserError(f"cannot keep the timing in {path.parent}: {error}; name another folder with --save") from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from foundation.files import SETTLED_SECONDS
 from tests.faults.kill_points import KillPoint
 
 Chain = tuple[KillPoint, ...]
@@ -21,12 +22,14 @@ class KillCase(NamedTuple):
         words: the words after ``bench``; a star in a path stands for what the folder holds.
         after: name of the case in whose folder it is run; empty for one with prepared data alone.
         chains: where it is killed.
+        pause: seconds for which files must be left alone before bench keeps what it read of them.
     """
 
     name: str
     words: str
     after: str = ""
     chains: tuple[Chain, ...] = ()
+    pause: float = 0.0
 
 
 def at(step: str, count: int = 1) -> KillPoint:
@@ -176,6 +179,7 @@ CASES = (
         "list runs",
         STORE,
         ((at("create cache/store_index/*"), at("insert cache/store_index/*", 2), at("commit cache/store_index/*")),),
+        SETTLED_SECONDS + 0.5,
     ),
     KillCase(
         "sweep",
@@ -193,7 +197,7 @@ CASES = (
         (
             (
                 half("fsync *.onnx.*"),
-                at("rename exported/.onnx-f32*"),
+                at("rename exported/.onnx-f32.[*].tmp"),
             ),
         ),
     ),
@@ -203,9 +207,10 @@ CASES = (
         "onnx",
         (
             (
-                at("rename exported/.onnx-f32*"),
+                at("rename exported/.onnx-f32.[*].tmp"),
                 at("rename exported/onnx-f32"),
-                at("renamed exported/.onnx-f32.old.*"),
+                at("renamed exported/.onnx-f32.[*].tmp/old"),
+                at("rename exported/.onnx-f32.[*].tmp"),
             ),
         ),
     ),
@@ -239,5 +244,6 @@ CASES = (
                 half("fsync *.mini_ade.png.*"),
             ),
         ),
+        SETTLED_SECONDS + 0.5,
     ),
 )

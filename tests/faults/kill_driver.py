@@ -68,6 +68,7 @@ class KillDriver:
             return area
         case = self.cases[name]
         shutil.copytree(self.get_area(case.after), area, symlinks=True)
+        time.sleep(case.pause)
         end = self.run_case(case, area)
         assert end.code == 0, end.said
         self._outcomes[name], self._steps[name] = list_outcomes(area), end.steps
@@ -105,6 +106,7 @@ class KillDriver:
     def kill_chain(self, case: KillCase, points: Iterable[KillPoint]) -> None:
         """Kill a command at each point in turn; begin it again; it ends as if nothing had been."""
         area = self.copy_start(case)
+        time.sleep(case.pause)
         for point in points:
             end = self.run_case(case, area, point)
             assert end.code == -signal.SIGKILL, f"{case.name} was not killed at {point}: {end.said}\n" + "\n".join(
@@ -122,7 +124,7 @@ class KillDriver:
         assert {folder: more_attempts.get(folder, 0) - 1 for folder in attempts} == attempts
         expected = self.expect_outcomes(case.name)
         self._draw_missing_pictures(area, expected.keys() - list_outcomes(area).keys())
-        if any((area / "tmp").glob("bench-*")):
+        if any((area / "tmp").glob("bench-*")) or any((area / "cache").rglob(".*.tmp")):
             assert self._run_words(["cache", "--prune"], area).code == 0
         found = list_outcomes(area)
         more, fewer = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
