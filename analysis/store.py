@@ -11,6 +11,7 @@ from analysis.record import ANALYSIS_FILE, Analysis, dump_analysis, read_analysi
 from engine.data.file_hashes import require_unchanged_files
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.storage.fault_isolation import convert_faults
 from results.records.store import claim_attempt_folder, list_attempts, lock_folder
 
 ANALYSIS_FOLDER = "analysis"
@@ -111,7 +112,8 @@ def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
     for root in stores:
         for path in sorted((root / ANALYSIS_FOLDER).glob(f"*/{ANALYSIS_FILE}")):
             try:
-                analysis = _read_verified(path.parent)
+                with convert_faults(f"cannot read {path}"):
+                    analysis = _read_verified(path.parent)
             except RecordError as error:
                 faults.append(str(error))
                 continue

@@ -18,6 +18,7 @@ from engine.data.data_options import NO_OPTIONS, DataOptions, require_task_optio
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
 from foundation.errors import DataError, UserError
+from foundation.number_ranges import require_seed
 from foundation.suggest import did_you_mean
 from results.leaderboard.row_labels import require_row_label
 from results.records.identity import AS_IS, RunIdentity, make_run_identity
@@ -262,8 +263,7 @@ def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
         raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
-    if cell_request.seed < 0:
-        raise UserError(f"seed {cell_request.seed} is negative; seeds are 0 or above")
+    require_seed(cell_request.seed)
     if cell_request.data_scale != 1 and not task.supports_data_scale:
         raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
     if not 0 < cell_request.data_scale <= 1:

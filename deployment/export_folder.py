@@ -14,11 +14,13 @@ from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
 from foundation.storage.leftovers import open_partial_folder
+from foundation.storage.regular_files import read_regular
 from results.records.strict_model import format_validation_errors
 
 EXPORT_FOLDER = "export"
 """Folder of the exports in the folder of a run or an evaluation."""
 
+_MAX_MANIFEST_BYTES, _MAX_NETWORK_BYTES = 1 << 24, 1 << 34
 _MAX_ATTEMPTS = 10
 """How often a folder is moved out of the way that other processes write at the same time."""
 
@@ -87,17 +89,21 @@ def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[Manifest
     if not path.is_file():
         raise UserError(f"{folder} holds no exported model (no {MANIFEST_FILENAME}); make one with bench export RUN")
     try:
-        manifest = manifest_class.model_validate_json(path.read_bytes())
+        manifest = manifest_class.model_validate_json(read_regular(path, _MAX_MANIFEST_BYTES))
     except ValidationError as error:
         raise UserError(
             f"{path} is not a valid manifest: {format_validation_errors(error)}; export the run again"
         ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); export the run again") from error
     contents = {}
     for name in manifest.files:
         try:
-            contents[name] = (folder / name).read_bytes()
+            contents[name] = read_regular(folder / name, _MAX_NETWORK_BYTES)
         except OSError as error:
-            raise UserError(f"{folder / name} cannot be read ({error.strerror}); export the run again") from error
+            raise UserError(
+                f"{folder / name} cannot be read ({error.strerror or error}); export the run again"
+            ) from error
     # the content itself is hashed and returned, so that a change between the two cannot go unnoticed
     for name, found in hash_files(contents).items():
         if found != manifest.files[name]:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from foundation.errors import UserError
+from foundation.network.telemetry import switch_telemetry_off
 
 INSTALL_COMMAND = "pip install 'litevit-bench[deploy]'"
 TELEMETRY_MODULE = "openvino_telemetry"
@@ -16,7 +17,8 @@ def import_package(name: str) -> Any:
     """Import a package.
 
     OpenVINO reports its import and every conversion to its manufacturer unless a file in the user's home directory
-    forbids it. It does not if its package for that cannot be imported, so here that package cannot be imported.
+    forbids it. It does not if its package for that cannot be imported, so here that package cannot be imported. ONNX
+    Runtime reads a variable when it is loaded.
 
     Args:
         name: ``onnx``, ``onnxruntime``, ``onnxruntime.quantization`` or ``openvino``.
@@ -24,6 +26,7 @@ def import_package(name: str) -> Any:
     Raises:
         UserError: the package is not installed.
     """
+    switch_telemetry_off()
     try:
         return _import_openvino() if name == "openvino" else importlib.import_module(name)
     except ImportError as error:

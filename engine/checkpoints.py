@@ -16,8 +16,11 @@ from typing import Any, NamedTuple
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import Tensor, nn
 
 from engine.training_checks.checkpoint_digests import (
@@ -79,11 +82,16 @@ class CheckpointRunner(Runner):
         return logger
 
     def close_log(self) -> None:
-        """Close the log file of this runner; mmengine keeps it open until the process ends, after perhaps 100 cells."""
+        """Close the log file of this runner, and let mmengine forget what it keeps by the runner's name.
+
+        It would keep both until the process ends, after perhaps 100 cells: a file and half a megabyte for each.
+        """
         for handler in [each for each in self.logger.handlers if isinstance(each, logging.FileHandler)]:
             self.logger.removeHandler(handler)
             with contextlib.suppress(OSError):  # reported when the line was written; it must not hide another error
                 handler.close()
+        for kind in (MMLogger, MessageHub, DefaultScope, Visualizer):
+            kind._instance_dict.pop(self._experiment_name, None)
 
     def _init_model_weights(self) -> None:
         """Do nothing, because the job's model is already initialized or loaded.

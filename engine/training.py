@@ -18,7 +18,6 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
-from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.calibration.training_timer import TrainingMeasured, make_training_timers, time_test_batches
 from engine.checkpoints import (
     MAX_KEPT_CHECKPOINTS,
@@ -41,8 +40,8 @@ from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
 from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
 from engine.processes.batch_norm import synchronise_batch_norm
+from engine.processes.library_programs import start_no_programs
 from engine.processes.random_draws import share_random_draws
-from engine.progress import ProgressHook
 from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
 from engine.seeding import InfiniteSeededSampler, MapDataset, ReseedHook, SeededDataset, SeededSampler, seed_all
@@ -51,6 +50,8 @@ from engine.training_checks.divergence import DivergenceHook
 from engine.training_checks.log_faults import hush_logger_threads
 from engine.training_checks.shared_buffers import SharedBuffersHook
 from engine.training_checks.training_space import require_checkpoint_space
+from engine.training_reports import mlflow_backend  # noqa: F401 - registers it with mmengine
+from engine.training_reports.progress_hook import ProgressHook
 from foundation.errors import UserError
 
 _HARMLESS_WARNINGS = (
@@ -162,7 +163,7 @@ def train_model(job: TrainingJob) -> TrainingResult:
     )
     progress = ProgressHook(job.label, job.selection_metric, job.metric_unit)
     # mmengine sometimes prints to stdout, which is reserved for results
-    with translate_oom_error(), contextlib.redirect_stdout(sys.stderr), hush_logger_threads():
+    with translate_oom_error(), contextlib.redirect_stdout(sys.stderr), start_no_programs(), hush_logger_threads():
         timers = make_training_timers(keeper, recipe.length, recipe.val_interval)
         runner = _build_train_runner(job, [*job.hooks, keeper, progress, *timers])
         runner.checkpoint_owner = owner = CheckpointOwner(job.run_id, job.seed)
@@ -197,7 +198,7 @@ def evaluate_test_split(job: TrainingJob, weights_path: Path) -> EvaluationResul
     assert job.test_dataset is not None, "a task without test items runs its own test"
     best = read_checkpoint(weights_path)
     metric = job.build_metric(len(job.test_dataset))
-    with translate_oom_error(), contextlib.redirect_stdout(sys.stderr):
+    with translate_oom_error(), contextlib.redirect_stdout(sys.stderr), start_no_programs():
         job.model.load_state_dict(best["state_dict"], strict=True)
         runner = CheckpointRunner(
             test_dataloader=_build_eval_loader(job, job.test_dataset),

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from foundation.errors import StorageError, UserError
 from foundation.storage.leftovers import make_partial_file
+from foundation.storage.reading_progress import report_reading
 from foundation.storage.write_faults import make_storage_error, name_write_faults
 
 
@@ -113,7 +114,9 @@ def sha256_chunks(chunks: Iterable[bytes]) -> str:
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     with path.open("rb") as file:
-        return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
+        return sha256_chunks(
+            report_reading(path, os.fstat(file.fileno()).st_size, iter(lambda: file.read(1 << 20), b""))
+        )
 
 
 _FileState = tuple[str, int, int, int, int]

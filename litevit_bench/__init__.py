@@ -16,6 +16,10 @@ from litevit_bench._rooms import HiddenRoomError, require_own_rooms
 
 require_own_rooms()
 
+from foundation.network.telemetry import switch_telemetry_off
+
+switch_telemetry_off()  # before any library is imported that would read it
+
 from foundation.errors import BenchError, UserError
 from litevit_bench._evaluations import LoadedRun, evaluate, load_run, predict
 from litevit_bench._models import (

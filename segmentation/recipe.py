@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
+from engine.setting_types import BatchSize, ForeignConfig, LayerIndex, Side
 
 
 class SegmentationAugmentation(StrictConfig):
@@ -23,8 +24,8 @@ class SegmentationAugmentation(StrictConfig):
     """
 
     # lists and not tuples: a record is JSON, and pydantic's strict mode takes no list where it expects a tuple
-    scale: list[PositiveInt] = Field(min_length=2, max_length=2)
-    ratio: list[PositiveFloat] = Field(default=[0.5, 2.0], min_length=2, max_length=2)
+    scale: list[Side] = Field(min_length=2, max_length=2)
+    ratio: list[Annotated[float, Field(ge=0.01, le=100)]] = Field(default=[0.5, 2.0], min_length=2, max_length=2)
     cat_max_ratio: float = Field(default=0.75, gt=0, le=1)
     flip: float = Field(default=0.5, ge=0, le=1)
     photometric: bool = True
@@ -41,8 +42,8 @@ class InferenceSettings(StrictConfig):
     """
 
     mode: Literal["slide", "whole"] = "slide"
-    stride: PositiveInt
-    scale: list[PositiveInt] | None = Field(default=None, min_length=2, max_length=2)
+    stride: Side
+    scale: list[Side] | None = Field(default=None, min_length=2, max_length=2)
 
 
 class SegmentationRecipe(TrainingRecipe):
@@ -65,14 +66,14 @@ class SegmentationRecipe(TrainingRecipe):
     # the number of windows per forward pass can differ between machines without changing what is measured
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = TrainingRecipe.NON_IDENTITY_FIELDS | {"window_batch"}
 
-    crop: PositiveInt
-    out_indices: list[int] | None = None
+    crop: Side
+    out_indices: list[LayerIndex] | None = Field(default=None, min_length=1, max_length=100)
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     frozen: bool = False
     train: SegmentationAugmentation
     test: InferenceSettings
-    model: dict[str, Any]
-    window_batch: PositiveInt = 8
+    model: ForeignConfig
+    window_batch: BatchSize = 8
 
     @property
     def draws_per_piece(self) -> bool:

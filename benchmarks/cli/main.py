@@ -15,15 +15,17 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import NoReturn
 
+from benchmarks.cli.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
 from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals
-from foundation.display_text import escape_controls
+from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
-from foundation.errors import BenchError, StorageError, UnknownNameError
+from foundation.errors import BenchError, StorageError, UnknownNameError, UserError
 from foundation.network.access import switch_network_off
+from foundation.storage.fault_isolation import show_traces
 from foundation.storage.write_faults import find_storage_error
 from foundation.suggest import did_you_mean
 
@@ -33,9 +35,11 @@ class OneLineErrorParser(argparse.ArgumentParser):
 
     Attributes:
         requested_verb: of the main parser: the verb on the command line.
+        words: the words of the command line; long ones are cut in messages.
     """
 
     requested_verb = ""
+    words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
         """Write one sentence to stderr and exit with code 2."""
@@ -45,6 +49,7 @@ class OneLineErrorParser(argparse.ArgumentParser):
             words = {word.partition("=")[0] for word in message.split()}
             for old in RENAMED_OPTIONS.keys() & words:
                 message = f"{old} is called {RENAMED_OPTIONS[old]} now"
+        message = shorten_parser_message(message, self.words)
         # the options are those of a verb: argparse reports unknown ones as errors of the main parser
         verb = f" {self.requested_verb}" if self.requested_verb else ""
         write_message(f"{self.prog}{verb}: {message} (see: {self.prog}{verb} --help)")
@@ -63,19 +68,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _open_missing_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        require_possible_words(words)
+    except UserError as error:
+        return _report_error(error, debug=False)
     # checked before argparse, which would list all verbs as "invalid choice" instead of suggesting one
     if words and not words[0].startswith("-") and words[0] not in VERBS:
-        message = f"unknown command {words[0]!r}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
+        message = f"unknown command {shorten_value(words[0])}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
         return _report_error(UnknownNameError(message), debug=False)
     try:
         # only the options of the requested verb, so that no other verb's module is imported
         parser = build_parser(words[:1])
+        OneLineErrorParser.words = words  # of the class, as a verb such as analyze has parsers of its own
         parser.requested_verb = next((word for word in words[:1] if word in VERBS), "")
         options = parser.parse_args(words)
     except SystemExit as done:  # argparse has already written the help text or the error
         return _end_with_flush(int(done.code or 0))
     # stored in every record
     options.command_line = ["bench", *words]
+    show_traces(options.debug)
     if getattr(options, "device", None) == "cpu":
         # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

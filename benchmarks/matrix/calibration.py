@@ -28,7 +28,7 @@ from engine.calibration.scope import CalibrationScope, LoopMeasurement, open_cal
 from foundation.environment import get_cache_dir
 from foundation.errors import BenchError
 from foundation.files import iter_files, sha256_chunks, write_atomic
-from foundation.machine_load import is_machine_busy, start_load_meter
+from foundation.machine.machine_load import is_machine_busy, start_load_meter
 from foundation.run_scope import memoize_in_run, open_run_scope
 from foundation.storage.leftovers import open_scratch_folder
 

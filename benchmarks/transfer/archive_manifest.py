@@ -19,6 +19,9 @@ MAX_MANIFEST_BYTES = 256_000_000
 MAX_NAME_BYTES = 255
 """Longest name of a file or folder, as on all common file systems."""
 
+MAX_PATH_BYTES = 256
+"""Longest path in an archive: what the header of a plain tar file can hold."""
+
 ArchiveKind = Literal["results", "offline"]
 """``results`` holds runs (``bench pack``), ``offline`` weights and data (``bench get --pack``)."""
 
@@ -65,6 +68,12 @@ def parse_manifest(content: bytes, kind: ArchiveKind, origin: str) -> ArchiveMan
         raise ArchiveError(f"{origin} is an archive of {verbs[manifest.kind]}; one of {verbs[kind]} is needed")
     names = [file.path for file in manifest.files]
     for name in names:
+        # first, as every folder of a path is looked at
+        if len(name.encode("utf-8", "replace")) > MAX_PATH_BYTES:
+            raise ArchiveError(
+                f"{origin} has a file with a path of {len(name):,} characters, which a plain tar file cannot hold; "
+                "nothing was unpacked, do not trust this archive"
+            )
         require_safe_name(name, origin)
     seen = set(names)
     if len(seen) < len(names):

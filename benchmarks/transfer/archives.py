@@ -2,8 +2,9 @@
 
 The bytes of an archive depend on the content of its files only: no times, owners or modes are in it. A reader treats
 an archive as untrusted. Only regular files are accepted, under names that stay below the target; a file is used only if
-it has the size and the SHA-256 of the manifest, whose sum of sizes is compared with the free space first. The members
-are read here and not by ``tarfile``'s extraction, which follows extended headers and links that no archive of ours has.
+it has the size and the SHA-256 of the manifest, whose sum of sizes is compared with the archive's own size and with the
+free space first. The members are read here and not by ``tarfile``'s extraction, which follows extended headers and
+links that no archive of ours has.
 """
 
 from __future__ import annotations
@@ -34,12 +35,19 @@ from benchmarks.transfer.archive_manifest import (
 from engine.progress_bar import ProgressBar
 from foundation.errors import ArchiveError, UserError
 from foundation.files import atomic_writer, sha256_file
+from foundation.storage.regular_files import open_regular
 
 ARCHIVE_SUFFIXES = (".tar.zst", ".tar.gz", ".tar")
 ZSTD_LEVEL = 9
 CHUNK_BYTES = 1 << 20
 MAX_WINDOW_BYTES = 1 << 27
 """Memory that the content of a foreign Zstandard file may ask for; a usual file asks for 8 MB."""
+
+MAX_UNPACK_RATIO = 200
+"""How many times larger than the archive its content may be; records and tables have 5 to 30."""
+
+MIN_UNPACK_BYTES = 64_000_000
+"""What an archive of any size may unpack to."""
 
 _DAMAGE = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a damaged compressed file raises."""
@@ -66,7 +74,8 @@ def write_archive(target: Path, kind: ArchiveKind, files: Sequence[ArchivedFile]
         files: the files; their order does not change the archive.
 
     Raises:
-        UserError: the target exists or cannot be written, or a file is a link, changes or has too long a name.
+        UserError: the target exists or cannot be written, or a file is a link, changes, has too long a name, or
+            compresses so well that a reader would take the archive for a bomb.
     """
     if not target.name.endswith(ARCHIVE_SUFFIXES):
         raise UserError(f"{target} is no name for an archive; let it end in {', '.join(ARCHIVE_SUFFIXES[:2])} or .tar")
@@ -76,20 +85,17 @@ def write_archive(target: Path, kind: ArchiveKind, files: Sequence[ArchivedFile]
     with ProgressBar("hash", "files", len(files)) as progress:
         entries = [_describe_file(file, progress) for file in files]
     manifest = ArchiveManifest(kind=kind, made_by=f"bench {version('litevit-bench')}", files=entries)
-    head = manifest.model_dump_json(indent=1).encode() + b"\n"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # also leaves no trace if it is interrupted
-        with atomic_writer(target) as raw, _compress(raw, target) as stream:
-            _write_member(stream, MANIFEST_NAME, len(head), BytesIO(head))
-            with ProgressBar(f"write {target.name}", "files", len(files)) as progress:
-                for file, entry in zip(files, entries, strict=True):
-                    with file.path.open("rb") as source:
-                        digest = _write_member(stream, file.name, entry.bytes, source)
-                    if digest != entry.sha256:
-                        raise UserError(f"{file.path} was changed while it was packed; pack again when nothing runs")
-                    progress.advance(file.name)
-            stream.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
+        with atomic_writer(target) as raw:
+            with _compress(raw, target) as stream:
+                _write_members(stream, manifest, files, target.name)
+            if manifest.total_bytes > _get_size_limit(raw.tell()):
+                raise UserError(
+                    f"{target} would unpack to more than {MAX_UNPACK_RATIO} times its size, which readers refuse; let "
+                    "its name end in .tar"
+                )
     except OSError as error:
         raise UserError(f"cannot write {target} ({error}); free some space, or choose another place") from error
     return manifest
@@ -198,6 +204,20 @@ def _describe_file(file: ArchivedFile, progress: ProgressBar) -> ManifestFile:
     return described
 
 
+def _write_members(stream: IO[bytes], manifest: ArchiveManifest, files: Sequence[ArchivedFile], title: str) -> None:
+    """Write the manifest and the files that it states."""
+    head = manifest.model_dump_json(indent=1).encode() + b"\n"
+    _write_member(stream, MANIFEST_NAME, len(head), BytesIO(head))
+    with ProgressBar(f"write {title}", "files", len(files)) as progress:
+        for file, entry in zip(files, manifest.files, strict=True):
+            with file.path.open("rb") as source:
+                digest = _write_member(stream, file.name, entry.bytes, source)
+            if digest != entry.sha256:
+                raise UserError(f"{file.path} was changed while it was packed; pack again when nothing runs")
+            progress.advance(file.name)
+    stream.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar file
+
+
 def _write_member(stream: IO[bytes], name: str, size: int, source: IO[bytes]) -> str:
     """Write header and content of a file, and return the SHA-256 of what was written."""
     member = tarfile.TarInfo(name)
@@ -236,7 +256,7 @@ def _open_members(path: Path) -> Iterator[Iterator[_Member]]:
     """Yield the members of an archive one after the other; what its bytes begin with tells the compression."""
     try:
         with ExitStack() as stack:
-            raw: IO[bytes] = stack.enter_context(path.open("rb"))
+            raw: IO[bytes] = stack.enter_context(open_regular(path))
             start = raw.read(4)
             raw.seek(0)
             if start == b"\x28\xb5\x2f\xfd":
@@ -245,6 +265,11 @@ def _open_members(path: Path) -> Iterator[Iterator[_Member]]:
             elif start[:2] == b"\x1f\x8b":
                 raw = stack.enter_context(cast("IO[bytes]", gzip.GzipFile(fileobj=raw, mode="rb")))
             yield _iter_members(raw, path)
+    except FileExistsError as error:
+        raise ArchiveError(
+            f"cannot unpack {path}: {error.filename} exists already; where case does not count in names, unpack it on "
+            "another disk"
+        ) from error
     except _DAMAGE as error:
         # an error of the target (a full disk) comes here too, and says itself what it is
         raise ArchiveError(f"cannot unpack {path}: {error or type(error).__name__}; copy the archive again") from error
@@ -285,7 +310,20 @@ def _next_manifest(members: Iterator[_Member], kind: ArchiveKind, path: Path) ->
     name, size, chunks = next(members, ("", 0, iter(())))
     if name != MANIFEST_NAME or size > MAX_MANIFEST_BYTES:
         raise ArchiveError(f"{path} is not an archive of bench: its first member is not a manifest of at most 256 MB")
-    return parse_manifest(b"".join(chunks), kind, str(path))
+    limit = _get_size_limit(path.stat().st_size)
+    manifest = None if size > limit else parse_manifest(b"".join(chunks), kind, str(path))
+    # each member has the size that the manifest states, once, so this bounds all that is written
+    if manifest is None or manifest.total_bytes > limit:
+        raise ArchiveError(
+            f"{path} would unpack to more than {MAX_UNPACK_RATIO} times its size, as a bomb does; nothing was "
+            "unpacked, do not trust this archive"
+        )
+    return manifest
+
+
+def _get_size_limit(archive_bytes: int) -> int:
+    """Return to how many bytes an archive may unpack."""
+    return max(MIN_UNPACK_BYTES, MAX_UNPACK_RATIO * archive_bytes)
 
 
 def _write_target(target: Path | None, chunks: Iterator[bytes], entry: ManifestFile, path: Path) -> None:

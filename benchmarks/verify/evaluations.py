@@ -7,6 +7,7 @@ opens. What needs the model is therefore unchecked until the evaluation is made 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -26,9 +27,10 @@ from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file
 from foundation.storage.leftovers import open_scratch_folder
+from foundation.storage.regular_files import read_regular
 from results.records.record import Record
 from results.records.verification import VerificationCheck
-from results.statistics.item_files import read_item_table
+from results.statistics.item_files import MAX_ITEM_BYTES, read_item_table
 
 
 def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeated: bool) -> Iterator[VerificationCheck]:
@@ -111,8 +113,8 @@ def _check_predictions(folder: Path, record: Record) -> Iterator[VerificationChe
         return
     try:
         expected = list(read_item_table(folder, record).columns["prediction"])
-        with path.open(newline="", encoding="utf-8") as file:
-            written = list(csv.DictReader(file))
+        content = read_regular(path, MAX_ITEM_BYTES).decode("utf-8")
+        written = list(csv.DictReader(io.StringIO(content, newline="")))
     except (RecordError, KeyError):  # reported with the per-item files
         return
     except (OSError, ValueError, csv.Error) as error:

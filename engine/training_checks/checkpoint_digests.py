@@ -43,6 +43,8 @@ def checkpoint_writer(path: Path, owner: CheckpointOwner) -> Iterator[Path]:
         StorageError: it cannot be written; nothing of it is left.
     """
     partial = path.with_name(f".{path.name}.tmp")
+    # what a killed process left; and torch would write through a link of this name
+    partial.unlink(missing_ok=True)
     try:
         with name_write_faults(path):
             yield partial

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +22,10 @@ from filelock import Timeout
 
 from foundation.errors import RecordError, UserError
 from foundation.files import ensure_writable_dir, write_atomic
+from foundation.storage.fault_isolation import convert_faults
 from foundation.storage.file_locks import is_file_locked, take_file_lock
 from foundation.storage.leftovers import remove_owned_leftovers
+from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
@@ -35,8 +36,9 @@ LOCK_FILE = ".lock"
 _LOCK_SECONDS = 0.5
 """How long to wait for the lock of a folder, since ``is_folder_at_work`` takes it for a moment."""
 
-MAX_RECORD_BYTES = 256_000_000
-"""A larger file is no record: records have kilobytes, and a made-up file must not fill the memory."""
+MAX_RECORD_BYTES = 32_000_000
+"""A larger file is no record. Records have 10 kB; values for each of 20,000 classes, the most that any task has, would
+have 4 MB. The objects of a parsed file have about ten times its bytes."""
 
 
 class FolderLockedError(UserError):
@@ -73,22 +75,15 @@ def read_record_stat(folder: Path) -> tuple[Record, os.stat_result]:
         RecordError: the record is missing, cannot be read, or does not follow the schema.
     """
     path = folder / RECORD_FILE
-    try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise RecordError(f"cannot read {path}: it is not a regular file")
-            if found.st_size > MAX_RECORD_BYTES:
-                raise RecordError(f"cannot read {path}: it has more than {MAX_RECORD_BYTES:,} bytes")
-            text = file.read().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"cannot read {path}: {error}") from error
-    return parse_record(text, str(path)), found
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # a pipe with the name of a record would keep a command waiting for ever
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    with convert_faults(f"cannot read {path}"):
+        try:
+            with open_regular(path, MAX_RECORD_BYTES) as file:
+                found = os.fstat(file.fileno())
+                # one byte more than was there: a file that grows meanwhile is no finished record, and ends here
+                text = file.read(found.st_size + 1).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"cannot read {path}: {error}") from error
+        return parse_record(text, str(path)), found
 
 
 def write_record(folder: Path, record: Record) -> None:

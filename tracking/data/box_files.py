@@ -16,9 +16,9 @@ from typing import NoReturn
 import numpy as np
 
 from foundation.errors import DataError
-from foundation.text.user_text import decode_user_text
+from foundation.text.user_text import MAX_TEXT_BYTES, decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
-from tracking.data.readers.zips import FileLike
+from tracking.data.readers.zips import FileLike, read_file
 
 _SEPARATOR_TABLE = str.maketrans(",\t", "  ")
 
@@ -153,7 +153,7 @@ def read_bytes(file: FileLike) -> bytes:
         DataError: it cannot be read.
     """
     try:
-        return file.read_bytes()
+        return read_file(file, MAX_TEXT_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {file} ({error.strerror or error}); fetch it again") from error
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import join_columns, write_json, write_stdout
 from foundation.display_text import format_one_line
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

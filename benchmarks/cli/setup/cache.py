@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.cli.number_types import finite_number
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.matrix.calibration import get_calibration_dir
 from classification.probes.feature_cache import CacheEntry, feature_cache_dir, list_cache_entries, prune_features
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     # const is the value of --prune without DAYS; without --prune nothing is removed
     parser.add_argument(
-        "--prune", type=_parse_days, nargs="?", const=30.0, default=None, metavar="DAYS",
+        "--prune", type=finite_number(0, what="a number of days"), nargs="?", const=30.0, default=None, metavar="DAYS",
         help="remove leftover and damaged entries, and entries not used for DAYS days (30 if not given; 0 removes all)",
     )  # fmt: skip
 
@@ -153,14 +154,3 @@ def _format_leftovers(leftovers: Sequence[Leftover]) -> str:
 def _format_features_size(entries: Sequence[CacheEntry]) -> str:
     size = sum(entry.num_bytes for entry in entries) / 2**20
     return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {size:.1f} MiB"
-
-
-def _parse_days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    # the comparison also refuses "nan", which float() accepts
-    if not 0 <= days < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or above, not {text!r}")
-    return days

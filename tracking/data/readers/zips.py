@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zipfile
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
+from foundation.storage.regular_files import open_regular, read_regular
 
 # [folders/]airplane-1/img/00000001.jpg or [folders/]airplane-1/groundtruth.txt
 _SEQUENCE_PATTERN = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
@@ -120,7 +122,21 @@ class ZipMember:
 
 
 FileLike = Path | ZipMember
-"""A file on disk or in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
+"""A file on disk or in a zip."""
+
+
+def read_file(file: FileLike, max_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        file: the file, or a member of a zip, whose size was checked when it was found.
+        max_bytes: the size above which a file on disk is refused.
+
+    Raises:
+        OSError: it cannot be read, is too large, or is a pipe or a device.
+        DataError: the zip is damaged or no longer there.
+    """
+    return file.read_bytes() if isinstance(file, ZipMember) else read_regular(file, max_bytes)
 
 
 class ZippedFrames(Sequence[ZipMember]):
@@ -296,7 +312,8 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
         DataError: the zip cannot be read, or an entry is unsafe, encrypted, packed in a rare way or too large.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            zip_bytes = os.fstat(file.fileno()).st_size
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise DataError(f"{path} cannot be read as a zip ({error}); fetch it again, or move it away") from error
@@ -309,10 +326,12 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
             continue
         if entry.flag_bits & _ENCRYPTED_FLAG or entry.compress_type not in (_STORED, _DEFLATED):
             raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip in its folder")
-        if entry.file_size > _MAX_FILE_SIZE:
+        if (size := max(entry.file_size, entry.compress_size)) > _MAX_FILE_SIZE:
             raise DataError(
-                f"{name} in {path} would be {entry.file_size:,} bytes, too large for a frame of LaSOT; move that zip "
-                "away"
+                f"{name} in {path} would be {size:,} bytes, too large for a frame of LaSOT; move that zip away"
             )
+        # memory for the stored bytes is taken before they are read
+        if not 0 <= entry.header_offset <= entry.header_offset + entry.compress_size <= zip_bytes:
+            raise DataError(f"{name} does not fit in the zip {path}, whose directory is wrong; fetch that zip again")
         place = ZipEntry(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
         yield ZipMember(path, name, place)

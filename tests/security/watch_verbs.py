@@ -1,0 +1,109 @@
+"""Runs every verb of ``bench`` in one process that ``audit/sitecustomize.py`` watches, and its children too.
+
+``python -m tests.security.watch_verbs`` works in the current folder. Before each line it writes the line itself to the
+log, so that the events behind it are those of the line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+# (verb, command line), in an order in which each has what it needs; a name in braces is a folder of the runs before
+LINES = (
+    ("doctor", "doctor"),
+    ("list", "list backbones"),
+    ("show", "show task digits"),
+    ("get", "get --list --tasks digits --backbones vit_nano"),
+    ("profile", "profile vit_nano --device cpu"),
+    ("check", "check data digits"),
+    ("check", "check backbone vit_nano --img-size 32"),
+    ("run", "run digits --backbone vit_nano --tier smoke --device cpu --out runs"),
+    ("run", "run digits --backbone vit_nano --protocol knn --tier smoke --device cpu --out runs"),
+    ("run", "run digits --backbone vit_pico --protocol knn --tier smoke --device cpu --out runs"),
+    (
+        "run",
+        "run mini_lasot --backbone vit_pico --protocol fast64 --tier smoke --device cpu --set track_processes=1 --out runs",
+    ),
+    ("pretrain", "pretrain mae --backbone vit_nano --data digits --tier smoke --device cpu --out runs"),
+    ("demo", "demo --device cpu --out runs"),
+    ("plan", "plan --tasks digits --backbones vit_nano --protocols finetune --tier smoke --out runs"),
+    ("sweep", "sweep --tasks digits --backbones vit_nano --protocols finetune --tier smoke --device cpu --out runs"),
+    ("evaluate", "evaluate digits --run {runs/digits} --device cpu --out evaluations"),
+    ("analyze", "analyze spectrum vit_nano --device cpu --out runs"),
+    ("table", "table --runs runs --html page"),
+    ("choose", "choose --task digits --under 1GB --runs evaluations"),
+    ("items", "items --task digits --tier smoke --runs runs --out items.csv"),
+    ("compare", "compare vit_nano vit_pico --runs runs"),
+    ("verify", "verify runs"),
+    ("pack", "pack runs -o packed.tar.zst"),
+    ("merge", "merge packed.tar.zst --out merged"),
+    ("submit", "submit runs"),
+    ("score", "score got10k_val --results boxes --data-root data --partial"),
+    ("export", "export {runs/digits} --format onnx"),
+    ("predict", "predict photos --run {runs/digits} --device cpu --out predictions"),
+    ("track", "track frames --init 4,4,12,12 --run {runs/mini_lasot} --device cpu --frames 3 --out followed"),
+    ("add", "add backbone my_net --from {runs/pretrain}"),
+    ("cache", "cache"),
+)
+
+
+def main() -> None:
+    """Run all lines; their exit codes go into the log."""
+    log = Path(os.environ["BENCH_AUDIT_LOG"])
+
+    def write(*words: Any) -> None:
+        with log.open("a") as file:
+            file.write(json.dumps(words) + "\n")
+
+    write("line", "import", "")
+    import benchmarks.demo
+    from litevit_bench.cli import main as run_line
+
+    _make_pictures()
+    _shorten_demo(benchmarks.demo)
+    for verb, line in LINES:
+        write("line", verb, line)
+        began = time.process_time()
+        words = [str(_find_run(word[1:-1])) if word.startswith("{") else word for word in line.split()]
+        code = run_line(words)
+        sys.stderr.write(f"exit code {code} of: bench {line}   [{time.process_time() - began:.1f} s]\n")
+        write("code", code)
+
+
+def _find_run(place: str) -> Path:
+    """The first run in a folder of a store."""
+    return next(path.parent for path in sorted(Path(place).glob("*/record.json")))
+
+
+def _make_pictures() -> None:
+    from PIL import Image
+
+    from tests.tracking.data.readers.make_sets import make_got10k_val
+
+    make_got10k_val(Path("data"), (5, 5))
+    for number in (1, 2):
+        place = Path("boxes", f"GOT-10k_Val_{number:06d}")
+        place.mkdir(parents=True)
+        (place / f"{place.name}_001.txt").write_text("1,1,9,9\n" * 5)
+    for folder in ("photos", "frames"):
+        Path(folder).mkdir()
+    for number in range(1, 5):
+        Image.new("RGB", (64, 48), (40 * number, 9, 9)).save(f"photos/{number}.png")
+        Image.new("RGB", (64, 48), (40 * number, 9, 9)).save(f"frames/{number:08d}.jpg")
+
+
+def _shorten_demo(demo: Any) -> None:
+    """One cell of each kind at its shortest: what the demo asks of the system does not depend on it."""
+    run_cell = demo.run_cell
+    demo.DEMO_CELLS = (("digits", "vit_nano", "finetune", 0),)
+    demo.run_cell = lambda request: run_cell(replace(request, tier="smoke"))
+
+
+if __name__ == "__main__":
+    main()
