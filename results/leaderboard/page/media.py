@@ -11,13 +11,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import UserError
-<<<<<<< HEAD
-from foundation.files import ensure_writable_dir, write_atomic
-from foundation.storage.leftovers import clean_own_folder
-=======
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.storage.leftovers import clean_own_folder
 from foundation.storage.regular_files import read_regular
->>>>>>> main
 from results.leaderboard.page.budget import ByteBudget
 from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture, detect_picture_type
 from results.records.strict_model import load_json
