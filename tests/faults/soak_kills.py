@@ -66,6 +66,7 @@ def kill_many(driver: KillDriver, num_kills: int, seed: int = 0) -> KillReport:
             driver.require_recovery(case, area)
         except AssertionError as error:
             report.faults.append(f"{area}: {str(error)[:2000]}")
+        (driver.folder / "report.txt").write_text(report.format())
     return report
 
 
@@ -83,7 +84,7 @@ def _list_points(driver: KillDriver, case: KillCase, draw: random.Random) -> lis
 
 
 def run_soak(folder: Path, num_kills: int = NUM_KILLS) -> KillReport:
-    """Kill and write the report.
+    """Kill; the report is written after each command that has recovered.
 
     Args:
         folder: for everything.
@@ -93,11 +94,9 @@ def run_soak(folder: Path, num_kills: int = NUM_KILLS) -> KillReport:
     make_mini_ade(get_cache_dir())
     driver = KillDriver(folder, get_cache_dir())
     try:
-        report = kill_many(driver, num_kills)
+        return kill_many(driver, num_kills)
     finally:
         driver.server.close()
-    (folder / "report.txt").write_text(report.format())
-    return report
 
 
 if __name__ == "__main__":
