@@ -13,11 +13,11 @@ from pathlib import Path
 
 from results.records.ledger_checks import check_ledgers
 from results.records.store import scan_runs
-from tests.conftest import BENCH, ROOT
+from tests.conftest import BENCH
 from tests.faults.kill_cases import CASES, KillCase
 from tests.faults.kill_outcomes import list_outcomes, require_whole_databases, show_difference
 from tests.faults.kill_points import KillPoint
-from tests.faults.kill_server import ChildEnd, KillServer
+from tests.faults.kill_server import ChildEnd, KillServer, make_server_environment
 
 LEFTOVER = re.compile(r"^\..+\.tmp$")
 LONG_AGO = 2 * 3600.0
@@ -86,7 +86,7 @@ class KillDriver:
         child = subprocess.Popen(
             [BENCH, *expand_words(case.words, area)],
             cwd=area,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | make_environment(area),
+            env=make_server_environment() | make_environment(area),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

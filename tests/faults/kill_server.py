@@ -132,6 +132,13 @@ def _has_members(group: int) -> bool:
     return True
 
 
+def make_server_environment() -> dict[str, str]:
+    """Variables of the server: the user's caches and cards, some of which are read at import, are those of nobody."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "BENCH_CACHE": os.devnull}
+    return kept | own
+
+
 class ChildEnd(NamedTuple):
     """How a child ended, what it used and said, and the steps that it made."""
 
@@ -185,7 +192,7 @@ class KillServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.kill_server"],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"},
+                env=make_server_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
