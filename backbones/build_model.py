@@ -25,7 +25,11 @@ from backbones.features import (
     require_input_size,
 )
 from backbones.pooling import make_pooling_error
+from foundation.display_text import shorten_value
 from foundation.errors import UserError
+
+_FILE_ARGUMENTS = {"cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay"}
+"""Arguments of timm's ``create_model`` that do not belong to the architecture."""
 
 _REFUSALS = (AssertionError, RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
 """What the code of an architecture raises for an argument or an input that it cannot take."""
@@ -47,6 +51,7 @@ def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Map
         importlib.import_module(card.module)
     height, width = img_size
     side = height if height == width else img_size
+    _require_own_arguments(card, {**card.arguments, **model_kwargs})
     settings = {"dynamic_img_size": True, **card.arguments, **model_kwargs, "img_size": side}
     optional = {"img_size", "dynamic_img_size"} - {*card.arguments, *model_kwargs}
     if not settings.get("drop_path_rate"):
@@ -62,6 +67,26 @@ def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Map
     if tuple(img_size) != tuple(card.input_size[1:]):
         _require_working_size(card, model, img_size, settings)
     return model
+
+
+def _require_own_arguments(card: BackboneCard, arguments: Mapping[str, Any]) -> None:
+    """Require that a card and a record only say what a model is, and not from which files or servers it is filled.
+
+    Both may come from elsewhere: a card from a pack or the hub, the arguments from a foreign record.
+
+    Raises:
+        UserError: they say it.
+    """
+    if taken := sorted(_FILE_ARGUMENTS & arguments.keys()):
+        raise UserError(
+            f"backbone {card.name} sets {', '.join(taken)} of timm's create_model, which reads files or the network; "
+            "remove it from the card, and give weights with --checkpoint"
+        )
+    if ":" in card.architecture:
+        raise UserError(
+            f"backbone {card.name} has the architecture {shorten_value(card.architecture)}, which is a place and no "
+            "model of timm; name the model"
+        )
 
 
 def _create_timm_model(architecture: str, settings: Mapping[str, Any], optional: set[str]) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from engine.recipe import ProtocolSettings, StrictConfig, TrainingRecipe
-from engine.setting_types import (
+from engine.settings.setting_types import (
     MAX_LISTED,
     BatchSize,
     Count,
@@ -282,7 +282,7 @@ class LowShotRecipe(LogisticRecipe):
     """
 
     shots: Count | None = None
-    percent: float | None = Field(default=None, gt=0, le=100)
+    percent: float | None = Field(default=None, ge=1e-6, le=100)
     draws: int = Field(default=5, ge=1, le=1000)
 
     @model_validator(mode="after")

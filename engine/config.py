@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from mmengine.config import Config
 from pydantic import ValidationError
 
 from engine.recipe import ITEM_LIMITS, ProtocolSettings, StrictConfig
+from engine.settings.setting_text import parse_setting, split_override
 from foundation.display_text import shorten_value
 from foundation.errors import ConfigError
 from foundation.run_scope import memoize_in_run
@@ -23,8 +21,6 @@ from results.records.strict_model import format_validation_errors
 
 RecipeT = TypeVar("RecipeT", bound=ProtocolSettings)
 SettingsT = TypeVar("SettingsT", bound=StrictConfig)
-
-_LITERALS = {"true": True, "false": False, "none": None, "null": None}
 
 
 @dataclass(frozen=True)
@@ -85,81 +81,6 @@ def _read_protocol_file(path: Path) -> dict[str, Any]:
     return file
 
 
-MAX_VALUE_LENGTH = 10_000
-"""Number of characters of a setting's value; a longer literal could take all memory or the stack to parse."""
-
-
-def parse_value(text: str) -> Any:
-    """Parse a value from the command line: a Python literal, true/false/none, or else the text itself.
-
-    Raises:
-        ConfigError: the text is too long or nested too deeply, or it is a literal that no setting can be, such as
-            infinity, bytes, or a whole number that a record could not hold.
-
-    >>> [parse_value(text) for text in ("1e-3", "true", "[1, 2]", "cosine")]
-    [0.001, True, [1, 2], 'cosine']
-    >>> parse_value("[wandb, tensorboard]")
-    ['wandb', 'tensorboard']
-    """
-    if len(text) > MAX_VALUE_LENGTH:
-        raise ConfigError(
-            f"a value of --set has at most {MAX_VALUE_LENGTH} characters, and {shorten_value(text)} is longer"
-        )
-    if text.lower() in _LITERALS:
-        return _LITERALS[text.lower()]
-    try:
-        with warnings.catch_warnings():  # of the parser, about code such as "1if"
-            warnings.simplefilter("ignore")
-            value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        if text.startswith("[") and text.endswith("]") and "[" not in text[1:]:  # a shell removes the quotes
-            return [parse_value(word.strip()) for word in text[1:-1].split(",")]
-        return text
-    except (MemoryError, RecursionError, OverflowError):
-        raise ConfigError(
-            f"the value {shorten_value(text)} is nested too deeply; write it with fewer brackets"
-        ) from None
-    except TypeError:  # {[]: 1} and {{}}
-        return text
-    return _require_plain_value(value, text)
-
-
-def _require_plain_value(value: Any, text: str) -> Any:
-    """Return a literal whose parts a record can hold: numbers, texts, lists and dictionaries.
-
-    Raises:
-        ConfigError: there is another part.
-    """
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ConfigError(f"the value {shorten_value(text)} is not a finite number")
-        return value + 0.0  # -0.0 is the same number as 0.0, and would give another id
-    if isinstance(value, bool | str | None):
-        return value
-    if isinstance(value, int):
-        if abs(value) >= 2**63:
-            raise ConfigError(f"the number {shorten_value(text)} has more than 64 bits, and no setting is so large")
-        return value
-    if isinstance(value, list | tuple):
-        return type(value)(_require_plain_value(each, text) for each in value)
-    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: _require_plain_value(each, text) for key, each in value.items()}
-    raise ConfigError(f"the value {shorten_value(text)} is no number, text or list of these")
-
-
-def split_override(override: str) -> tuple[str, str]:
-    """Split ``key=value`` into key and text.
-
-    Raises:
-        ConfigError: the text is not ``key=value``.
-    """
-    key, equals, text = override.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise ConfigError(f"--set takes key=value, not {shorten_value(override)}")
-    return key, text.strip()
-
-
 def parse_flat_settings(
     settings_type: type[SettingsT],
     overrides: Sequence[str],
@@ -183,7 +104,7 @@ def parse_flat_settings(
         if key not in known:
             hint = did_you_mean(key, known, hint=", ".join(known))
             raise ConfigError(f"{owner} has no setting {shorten_value(key)}{hint}")
-        values[key] = convert(key, text, parse_value(text))
+        values[key] = convert(key, text, parse_setting(key, text))
     try:
         return settings_type.model_validate(values)
     except ValidationError as error:
@@ -213,7 +134,7 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
     group = changed
     for parent in parents:
         group = group[parent]
-    group[last] = parse_value(text)
+    group[last] = parse_setting(key, text)
     return changed
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from engine.setting_types import (
+from engine.settings.setting_types import (
     MAX_LISTED,
     BatchSize,
     Count,

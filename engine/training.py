@@ -28,6 +28,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
+from engine.data.worker_faults import report_lost_batches
 from engine.device import (
     decide_on_rank0,
     get_dist_info,
@@ -314,6 +315,7 @@ def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
         batch_size=size // processes,
         sampler=sampler,
         num_workers=job.recipe.workers,
+        worker_init_fn=report_lost_batches,
         collate_fn=job.collate_fn,
         pin_memory=job.device == "cuda",
         drop_last=job.recipe.drop_last and job.recipe.by_epoch,
@@ -327,6 +329,7 @@ def _build_eval_loader(job: TrainingJob, dataset: MapDataset[Any]) -> DataLoader
         batch_size=max(1, job.recipe.batch_size // get_dist_info()[1] // job.recipe.accumulate),
         sampler=DefaultSampler(dataset, shuffle=False, round_up=False),  # every item is scored exactly once
         num_workers=job.recipe.workers,
+        worker_init_fn=report_lost_batches,
         collate_fn=job.collate_fn,
         pin_memory=job.device == "cuda",
     )

@@ -179,7 +179,7 @@ def ensure_writable_dir(folder: Path) -> None:
             pass
     except OSError as error:
         fault = make_storage_error(folder, error)
-        advice = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        advice = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise StorageError(
             f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
             error.errno or 0,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
-from engine.setting_types import (
+from engine.settings.setting_types import (
     Channels,
     Count,
     CountOrZero,
@@ -198,6 +198,13 @@ class ColorAugmentation(StrictConfig):
     grayscale_p: Fraction = 0.2
     blur_p: list[Fraction] = Field(default=[1.0, 0.1], min_length=2, max_length=2)
     solarize_p: list[Fraction] = Field(default=[0.0, 0.2], min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def _check_hue(self) -> ColorAugmentation:
+        # half a turn around the circle of colors, beyond which every hue was reached already
+        if self.jitter[3] > 0.5:
+            raise ValueError(f"the fourth value of jitter, {self.jitter[3]:g}, is above 0.5, the largest change of hue")
+        return self
 
 
 class MocoRecipe(PretrainRecipe):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
-from engine.setting_types import BatchSize, ForeignConfig, LayerIndex, Side
+from engine.settings.setting_types import BatchSize, ForeignConfig, LayerIndex, Side
+from foundation.display_text import shorten_value
 
 
 class SegmentationAugmentation(StrictConfig):
@@ -90,4 +91,21 @@ class SegmentationRecipe(TrainingRecipe):
             )
         if "decode_head" not in self.model:
             raise ValueError("model has no decode_head; add one")
+        for name, part in self.model.items():
+            _check_model_part(name, part)
         return self
+
+
+def _check_model_part(name: str, part: Any) -> None:
+    """Check what bench itself knows of a neck or head; mmseg checks the rest when it builds the network."""
+    if not isinstance(part, dict | None):
+        raise ValueError(f"model.{name} is {shorten_value(part)}, and not the settings of a part of the network")
+    settings = part or {}
+    if "type" in settings and not isinstance(settings["type"], str):
+        raise ValueError(
+            f"model.{name}.type is {shorten_value(settings['type'])}, and not the name of a class of mmseg"
+        )
+    for key, low, high, kinds in (("channels", 1, 2**16, int), ("dropout_ratio", 0, 1, int | float)):
+        value = settings.get(key, low)
+        if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"model.{name}.{key} must be a number from {low} to {high}, not {shorten_value(value)}")

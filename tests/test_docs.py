@@ -33,7 +33,7 @@ from tracking.as_is.settings import EvaluationSettings
 from tracking.recipe import TrackingRecipe
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
 MAX_LINE_LENGTH = 110
 USER_NAMES = re.compile(r"my_\w+")
 """Backbones that a page asks the reader to make."""

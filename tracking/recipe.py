@@ -10,7 +10,17 @@ from pydantic import Field, model_validator
 
 from engine.evaluation.model_source import Precision, Runtime
 from engine.recipe import StrictConfig, TrainingRecipe
-from engine.setting_types import BatchSize, Channels, Count, CropFactor, Fraction, PathText, ProcessCount, Side, Weight
+from engine.settings.setting_types import (
+    BatchSize,
+    Channels,
+    Count,
+    CropFactor,
+    Fraction,
+    PathText,
+    ProcessCount,
+    Side,
+    Weight,
+)
 from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.readers.got10k_splits import Got10kChoice, Got10kSplit

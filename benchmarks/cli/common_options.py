@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.number_types import parse_label_value, parse_seed
+from benchmarks.cli.arguments.number_types import parse_label_value, parse_seed
 from engine.device import DEVICES
 from engine.processes.launcher import LAUNCHERS
 

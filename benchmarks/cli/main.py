@@ -15,7 +15,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import NoReturn
 
-from benchmarks.cli.command_words import require_possible_words, shorten_parser_message
+from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb

@@ -17,7 +17,7 @@ from foundation.storage.write_faults import make_storage_error
 MAX_MESSAGE = 8000
 """Number of characters of a message; the lists of names and faults in messages are far shorter."""
 
-_LONG_WORD = re.compile(r"\S{1001,}")
+_LONG_WORD = re.compile(r"[^\s;,]{1001,}")
 
 
 def write_stdout(text: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 from analysis.request import BackboneChoice
 from backbones.weights import RANDOM_INIT
+from benchmarks.cli.arguments.number_types import parse_finite
 from benchmarks.cli.common_options import add_runs_option
-from benchmarks.cli.number_types import parse_finite
 from engine.evaluation.model_source import PRECISIONS, RUNTIMES, ModelSource
 from foundation.errors import UserError
 

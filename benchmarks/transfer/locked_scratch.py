@@ -11,6 +11,7 @@ from filelock import Timeout
 
 from foundation.errors import UserError
 from foundation.storage.file_locks import take_file_lock
+from foundation.storage.write_faults import make_storage_error
 
 
 @contextmanager
@@ -34,7 +35,8 @@ def open_locked_scratch(scratch: Path, *, is_busy: str, cannot_write: str) -> It
     except Timeout as error:
         raise UserError(is_busy) from error
     except OSError as error:
-        raise UserError(cannot_write.format(error=error)) from error
+        reason = make_storage_error(scratch.parent, error).strerror
+        raise UserError(cannot_write.format(error=reason)) from error
     try:
         yield scratch
     finally:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NamedTuple
 
 from backbones.card import WEIGHT_SUFFIXES
+from backbones.registry import BACKBONES
 from backbones.user_cards import CARD_NAME_PATTERN, get_card_path, list_user_cards
 from backbones.weight_sources.hub import HUB_FILE
 from benchmarks.transfer.archive_manifest import ArchiveManifest, ManifestFile
@@ -26,10 +28,14 @@ from benchmarks.transfer.archives import (
 )
 from benchmarks.transfer.locked_scratch import open_locked_scratch
 from benchmarks.transfer.requirements import RequiredData, RequiredWeights, Requirements
-from foundation.display_text import format_one_line
+from foundation.display_text import format_one_line, shorten_value
 from foundation.environment import get_cards_dir, get_weights_dir
 from foundation.errors import ArchiveError, UserError
 from foundation.files import iter_files, sha256_file
+from foundation.storage.regular_files import read_regular
+from results.records.strict_model import load_json
+
+MAX_CARD_BYTES = 1_000_000
 
 _PATTERNS = {
     "weights": rf"[^/]+({'|'.join(re.escape(suffix) for suffix in WEIGHT_SUFFIXES)})",
@@ -112,10 +118,38 @@ def unpack_supplies(archive: Path, data_root: Path) -> RestoredSupplies:
         manifest = extract_archive(archive, "offline", choose_target)
         if manifest.files != [place.file for place in targets.values()]:
             raise ArchiveError(f"{archive} was changed while it was read; nothing was written")
+        _require_cards_without_code(
+            {name: staging[place.root] / name for name, place in new.items() if name.startswith("cards/")}, archive
+        )
         # a reference of the hub's cache says that a snapshot is there, and a card that its weights are
         for name in sorted(new, key=lambda name: ("/refs/" in name, name.startswith("cards/"), name)):
             _move_file(staging[new[name].root] / name, new[name].target)
     return RestoredSupplies([place.target for place in new.values()], len(targets) - len(new))
+
+
+def _require_cards_without_code(cards: Mapping[str, Path], archive: Path) -> None:
+    """Require that cards name no module that would be imported with them, unless a plug-in here brings it.
+
+    Args:
+        cards: the unpacked files by their names in the archive.
+        archive: the pack, for messages.
+
+    Raises:
+        ArchiveError: a card cannot be read.
+        UserError: a card names another module.
+    """
+    plugins = {point.module.partition(".")[0] for point in entry_points(group=BACKBONES.entry_point_group)}
+    for name, path in cards.items():
+        try:
+            content = load_json(read_regular(path, MAX_CARD_BYTES).decode())
+        except (OSError, ValueError) as error:
+            raise ArchiveError(f"{name!r} in {archive} is not a card ({error}); nothing was written") from error
+        module = content.get("module") if isinstance(content, dict) else None
+        if module and str(module).partition(".")[0] not in plugins:
+            raise UserError(
+                f"{name} in {archive} is about a backbone of the module {shorten_value(module)}, which no installed "
+                "plug-in brings; nothing was written: install that plug-in first"
+            )
 
 
 class _Place(NamedTuple):

@@ -20,7 +20,7 @@ from foundation.storage.fault_isolation import convert_faults
 from results.records.ledger import LEDGER_FOLDER, find_store
 from results.records.ledger_checks import check_ledgers
 from results.records.record import Record
-from results.records.store import RECORD_FILE, list_unread_records, scan_runs
+from results.records.store import RECORD_FILE, iter_folders, list_unread_records, scan_runs
 from results.records.verification import VerificationCheck, verify_record
 
 CheckedPlace = tuple[Path, list[VerificationCheck]]
@@ -129,7 +129,9 @@ def _verify_ledgers(folder: Path, runs: list[tuple[Path, Record]]) -> list[Check
     """Check the ledger of every store that the runs belong to, and of every store at or below the folder."""
     stores = {store for run, record in runs if (store := find_store(run.resolve(), record.task))}
     # a store from which every run was deleted has its ledger still
-    stores |= {path.parents[1].resolve() for path in folder.rglob(f"{LEDGER_FOLDER}/*.jsonl")}
+    # folders that cannot be listed were reported by the scan
+    places = (Path(found.folder) for found in iter_folders(folder, []))
+    stores |= {place.parent.resolve() for place in places if place.name == LEDGER_FOLDER and any(place.glob("*.jsonl"))}
     if not stores:
         text = f"{folder} is not in a store, so no ledger says what was deleted, replaced or repeated"
         return [(folder, [VerificationCheck("ledger", "unchecked", text)])]

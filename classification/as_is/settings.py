@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from engine.config import parse_flat_settings
 from engine.recipe import StrictConfig
-from engine.setting_types import BatchSize, ItemLimit, PathText, Side, WorkerCount
+from engine.settings.setting_types import BatchSize, ItemLimit, PathText, Side, WorkerCount
 
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"]
 """Names that timm has for the ways to resize an image; ``random`` is for training."""

@@ -45,6 +45,9 @@ LOCKS_FOLDER = "locks"
 
 _SECONDS_PER_DAY = 86400.0
 
+_FAULT_KEY = "fault of the feature cache"
+"""Where a run remembers that it has spoken of its cache."""
+
 _MAX_NOTE_BYTES = 1 << 16
 """More than the JSON file of an entry has."""
 
@@ -175,7 +178,8 @@ def store_features(key_fields: Mapping[str, Any], num_items: int, batches: Itera
     if fault is None:
         _write_arrays(key_fields, num_items, pending)
     else:
-        log_message(f"{fault}; the features are kept in memory, and another run computes them again")
+        if get_run_scope().memo.setdefault(_FAULT_KEY, fault) is fault:  # once, although each split has an entry
+            log_message(f"{fault}; the features are kept in memory, and another run computes them again")
         kept = _collect_features(num_items, pending)
     require_unchanged_files()
     return kept or _complete_entry(key_fields, num_items)
@@ -239,10 +243,13 @@ def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None])
     Yields:
         Whether another process had the lock, so that the features may be in the cache now.
     """
-    if _find_cache_fault(0) is not None:  # nothing can be shared through it
+    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
+    try:
+        ensure_writable_dir(lock_file.parent)
+        lock_file.touch()
+    except OSError:  # nothing can be shared through this cache, as ``store_features`` says
         yield False
         return
-    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
     # a lock of the operating system: it is free as soon as the process that had it ends, however it ends
     was_taken = False
     try:
@@ -265,12 +272,10 @@ def _find_cache_fault(num_bytes: int) -> str | None:
     """
     folder = feature_cache_dir()
     try:
-        for place in (folder, folder / LOCKS_FOLDER):
-            ensure_writable_dir(place)
+        ensure_writable_dir(folder)
         require_space(folder, num_bytes + _MAX_NOTE_BYTES, "the features", num_files=3)
     except StorageError as error:
-        reason = error.strerror if error.errno else str(error)
-        return f"the cache folder {folder} cannot be written ({reason}); name another one with BENCH_CACHE"
+        return f"the cache folder {folder} cannot be written ({error.strerror}); name another one with BENCH_CACHE"
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from engine.device import get_dist_info
 from engine.processes.stop_signals import find_stop, raise_stop_signals, use_default_signals
 from foundation.errors import BenchError
+from foundation.storage.write_faults import find_storage_error
 
 _FAILURE_KEY = "bench_failure"
 """Where the processes find, beside torch's own entries, the first failure of one of them."""
@@ -61,6 +62,7 @@ def _is_lost_connection(error: BaseException) -> bool:
 def _leave_failure(error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):  # the others are interrupted too
         return
+    error = find_storage_error(error) or error
     reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
     try:
         # the first one stays: later ones follow from it

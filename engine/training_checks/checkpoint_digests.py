@@ -43,10 +43,10 @@ def checkpoint_writer(path: Path, owner: CheckpointOwner) -> Iterator[Path]:
         StorageError: it cannot be written; nothing of it is left.
     """
     partial = path.with_name(f".{path.name}.tmp")
-    # what a killed process left; and torch would write through a link of this name
-    partial.unlink(missing_ok=True)
     try:
         with name_write_faults(path):
+            # what a killed process left; and torch would write through a link of this name
+            partial.unlink(missing_ok=True)
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())

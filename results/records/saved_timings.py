@@ -19,6 +19,7 @@ from foundation.files import sha256_chunks, write_atomic
 from foundation.storage.fault_isolation import convert_faults
 from foundation.storage.leftovers import clean_own_folder
 from foundation.storage.regular_files import read_regular
+from foundation.storage.write_faults import make_storage_error
 from results.records.measurements import EfficiencyRecord
 from results.records.strict_model import Name, PlainSettings, StrictModel, format_validation_errors
 
@@ -73,7 +74,10 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
         clean_own_folder(path.parent)
         write_atomic(path, text)
     except OSError as error:
-        raise UserError(f"cannot keep the timing in {path.parent}: {error}; name another folder with --save") from error
+        reason = make_storage_error(path, error).strerror
+        raise UserError(
+            f"cannot keep the timing in {path.parent} ({reason}); name another folder with --save"
+        ) from error
     return path
 
 

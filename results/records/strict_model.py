@@ -97,6 +97,10 @@ PlainSettings = Annotated[dict[str, Any], AfterValidator(require_plain_values)]
 _MAX_QUOTED = 80
 """Number of characters of a wrong value that an error message quotes."""
 
+_MAX_FAULTS = 20
+_MAX_FAULT_TEXT = 500
+"""How many faults a message has, and characters of each."""
+
 
 class StrictModel(BaseModel):
     """Base class of all parts of a record: frozen, without unknown fields, without silent conversion of types."""
@@ -118,10 +122,11 @@ def load_json(text: str | bytes, parse_constant: Callable[[str], Any] | None = N
 
 
 def format_validation_errors(error: ValidationError) -> str:
-    """Return all faults of a validation error in one line: ``field: what is wrong; ...``."""
+    """Return the faults of a validation error in one line: ``field: what is wrong; ...``; at most 20 of them."""
     faults = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
+    found = error.errors()
+    for fault in found[:_MAX_FAULTS]:
+        place = _cut(".".join(str(part) for part in fault["loc"]))
         what = "unknown field" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
         # quote short values only: a nested or long input would flood the message
         # else the input is the whole text, or a sentence of our own names it
@@ -129,5 +134,11 @@ def format_validation_errors(error: ValidationError) -> str:
         if is_value and isinstance(fault.get("input"), str | int | float | None):
             text = repr(fault["input"])
             what += f", not {text if len(text) <= _MAX_QUOTED else f'{text[:_MAX_QUOTED]} ...'}"
-        faults.append(f"{place}: {what}" if place else what)
-    return "; ".join(faults)
+        faults.append(_cut(f"{place}: {what}" if place else what))
+    more = [f"and {len(found) - _MAX_FAULTS:,} more"] if len(found) > _MAX_FAULTS else []
+    return "; ".join([*faults, *more])
+
+
+def _cut(text: str) -> str:
+    # a name in a foreign file, and a sentence that quotes one, may have any length
+    return text if len(text) <= _MAX_FAULT_TEXT else f"{text[:_MAX_FAULT_TEXT]} ..."

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from foundation.errors import RecordError, UserError
+from foundation.errors import RecordError
 from foundation.files import atomic_writer
 from foundation.storage.fault_isolation import convert_faults
+from foundation.storage.write_faults import make_storage_error
 from results.leaderboard.render.csv import guard_cell
 from results.leaderboard.row_labels import format_record_start, format_runtime
 from results.records.record import Record
@@ -186,4 +187,4 @@ def _write_csv(path: Path, batches: Iterable[Mapping[str, Sequence[Any]]]) -> No
             text.flush()
             text.detach()
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error}; name another file with --out") from error
+        raise make_storage_error(path, error) from error

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from engine.config import parse_flat_settings
 from engine.recipe import StrictConfig
-from engine.setting_types import ItemLimit, Side
+from engine.settings.setting_types import ItemLimit, Side
 
 Sides = Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
 """One number for height and width, or both."""

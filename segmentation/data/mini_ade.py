@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.pictures.image_files import write_image
 from foundation.errors import DataError
 from foundation.storage.file_locks import take_file_lock
 from foundation.storage.leftovers import open_partial_folder, remove_owned_leftovers
@@ -67,6 +68,7 @@ def make_mini_ade(cache: Path) -> Path:
 
     Raises:
         DataError: a package lacks the photograph that it should ship.
+        StorageError: the cache folder cannot be written.
     """
     home = cache / f"mini_ade-{MINI_ADE_VERSION}"
     if (home / "ADEChallengeData2016").is_dir():
@@ -96,8 +98,8 @@ def _write_dataset(folder: Path) -> None:
         for number in range(1, count + 1):
             # one seed per scene: it depends on the version, the split and the number, not on the order of the work
             image, label = compose_scene(pieces, derive_seed(MINI_ADE_VERSION, list(SPLIT_SIZES).index(split), number))
-            cv2.imwrite(str(images / f"{stem}_{number:08d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-            cv2.imwrite(str(labels / f"{stem}_{number:08d}.png"), label)
+            write_image(images / f"{stem}_{number:08d}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            write_image(labels / f"{stem}_{number:08d}.png", label)
 
 
 def _load_photograph(source: PhotoSource) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import os
 import statistics
@@ -15,7 +16,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 import litevit_bench as bench
@@ -23,6 +23,12 @@ from benchmarks.cli.output import write_stdout
 from benchmarks.matrix.executors.executor import CellJob, CellResources
 from benchmarks.matrix.run_in_worker import run_job
 from benchmarks.resolve_cell import CellRequest
+from benchmarks.task_registry import TASKS
+from foundation.run_scope import open_run_scope
+from tests.tracking.data.readers.make_sets import make_got10k_val
+
+NUM_SCORED = 100
+"""Sequences that are scored in one step."""
 
 Step = Callable[[int], object]
 """One piece of work, by its number; no two pieces are equal, so that no record answers for another."""
@@ -54,6 +60,20 @@ class Growth(NamedTuple):
         """The growth of the memory in MiB."""
         return self.last.memory_mib - self.first.memory_mib
 
+    def to_cells(self) -> tuple[str, ...]:
+        """As a row of a table: memory at the end, and growths."""
+        counts = (str(last - first) for last, first in zip(self.last[1:], self.first[1:], strict=True))
+        files, threads, handlers, objects = counts
+        return (
+            self.name,
+            f"{self.last.memory_mib:.1f}",
+            f"{self.memory_mib:+.2f}",
+            objects,
+            files,
+            threads,
+            handlers,
+        )
+
 
 def take_footprint() -> Footprint:
     """What this process holds now, after a collection of garbage."""
@@ -74,10 +94,15 @@ def measure_growth(name: str, step: Step, count: int, *, every: int, warm_up: in
     for number in range(warm_up):
         step(number)
     seen = []
-    for number in range(count):
-        step(warm_up + number)
-        if (number + 1) % every == 0:
-            seen.append(take_footprint())
+    gc.collect()
+    gc.freeze()  # what is here already is neither counted nor walked through
+    try:
+        for number in range(count):
+            step(warm_up + number)
+            if (number + 1) % every == 0:
+                seen.append(tuple(take_footprint()))  # not the named one, which the collector would count
+    finally:
+        gc.unfreeze()
     third = max(1, len(seen) // 3)
     first, last = (
         Footprint(*(statistics.median(values) for values in zip(*part, strict=True)))
@@ -104,51 +129,62 @@ def make_worker_cells(out: Path, protocol: str = "finetune") -> Step:
     return run_cell
 
 
-def make_scored_sequences(folder: Path, *, frames: int = 60) -> Step:
-    """``litevit_bench.score`` of the 180 sequences of GOT-10k's validation set, with boxes made up."""
-    random = np.random.default_rng(0)
-    names = [f"GOT-10k_Val_{number:06d}" for number in range(1, 181)]
-    home, results = folder / "data" / "got10k" / "val", folder / "results" / "tracker"
-    for name in names:
-        boxes = np.cumsum(random.integers(0, 3, (frames, 4)), axis=0) + [10, 10, 30, 30]
-        (home / name).mkdir(parents=True)
+def make_scored_sequences(folder: Path, *, trackers: int = 1) -> Step:
+    """``litevit_bench.score`` of sequences in GOT-10k's layout, of 40 frames each, with boxes made up."""
+    root = make_got10k_val(folder / "data", (40,) * NUM_SCORED)
+    results = folder / "results"
+    for number in range(1, NUM_SCORED + 1):
+        name = f"GOT-10k_Val_{number:06d}"
         (results / name).mkdir(parents=True)
-        np.savetxt(home / name / "groundtruth.txt", boxes, fmt="%.4f", delimiter=",")
-        np.savetxt(results / name / f"{name}_001.txt", boxes + random.normal(size=boxes.shape), "%.4f", ",")
-    (home / "list.txt").write_text("\n".join(names) + "\n")
-    return lambda number: bench.score("got10k_val", [results], data_root=folder / "data")
+        (results / name / f"{name}_001.txt").write_text("10,10,30,30\n" * 40)
+    return lambda _: bench.score("got10k_val", [results] * trackers, data_root=root, partial=True)
 
 
 def make_images(folder: Path, count: int) -> Path:
     """A folder of own images, 8 x 8 pixels in BMP files that all differ, half of them to test."""
-    for split in ("train", "test"):
-        for label in ("even", "odd"):
-            (folder / split / label).mkdir(parents=True)
-    head = Path(folder, "one.bmp")
-    Image.new("RGB", (8, 8)).save(head)
-    start = head.read_bytes()[:-16]
-    head.unlink()
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "BMP")
+    start = image.getvalue()[:-16]
     for number in range(count):
-        split, label = ("train", "test")[number // 2 % 2], ("even", "odd")[number % 2]
-        (folder / split / label / f"{number:06d}.bmp").write_bytes(start + number.to_bytes(16, "little"))
+        place = folder / ("train", "test")[number // 2 % 2] / ("even", "odd")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{number:06d}.bmp").write_bytes(start + number.to_bytes(16, "little"))
     return folder
 
 
+def make_checks(images: Path) -> Step:
+    """What ``bench check data`` does: list, hash and look at every image."""
+    task = TASKS.get("imagefolder")
+
+    def check_data(_: int) -> None:
+        with open_run_scope(trusts_caches=False):
+            task.check_data(images)
+
+    return check_data
+
+
 def measure_all(folder: Path) -> Iterator[Growth]:
-    """All of it at full length, the table's rows."""
-    seed_run = folder / "seed"
-    make_worker_cells(seed_run)(0)
-    run = next(seed_run.glob("digits/*"))
-    yield measure_growth("evaluations", make_evaluations(run, folder / "evaluations"), 200, every=5, warm_up=5)
-    yield measure_growth("trainings", make_worker_cells(folder / "cells"), 60, every=2, warm_up=4)
+    """All of it at full length."""
+    make_worker_cells(folder / "first")(0)
+    run = next((folder / "first").glob("digits/*"))
+    yield measure_growth("200 evaluations", make_evaluations(run, folder / "evaluations"), 200, every=5, warm_up=5)
+    yield measure_growth("40 trainings", make_worker_cells(folder / "cells"), 40, every=1, warm_up=5)
+    yield measure_growth("60 k-NN cells", make_worker_cells(folder / "knn", "knn"), 60, every=2, warm_up=5)
+    count = 2000 // NUM_SCORED
+    yield measure_growth("2,000 sequences", make_scored_sequences(folder / "scores"), count, every=1, warm_up=2)
+    images = make_images(folder / "images", 20_000)
+    yield measure_growth("100,000 images", make_checks(images), 5, every=1, warm_up=1)
 
 
 def main() -> None:
     """Print the table."""
+    rows = [("work", "memory MiB", "growth MiB", "objects", "files", "threads", "handlers")]
     with tempfile.TemporaryDirectory() as name:
         os.environ["BENCH_CACHE"] = str(Path(name, "cache"))
         for growth in measure_all(Path(name)):
-            write_stdout(f"{growth}\n")
+            rows.append(growth.to_cells())
+            sys.stderr.write("  ".join(growth.to_cells()) + "\n")
+    write_stdout(align_columns(rows))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from benchmarks.transfer.archive_manifest import parse_manifest
 from benchmarks.transfer.archives import ArchivedFile, extract_archive, read_manifest, write_archive
 from benchmarks.transfer.install_union import merge_stores
 from benchmarks.transfer.offline_pack import unpack_supplies
+from classification.data.own_images import table_content
 from foundation.errors import ArchiveError, DataError, UserError
 from tracking.data.readers.zips import read_zip_contents
 
@@ -126,7 +127,7 @@ def test_archives_in_archives_are_files(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_a_link_is_not_followed_out_of_the_workshop(tmp_path: Path) -> None:
-    """An archive has no links, so only what is here already can lead out; a merge and a pack use folders of their own."""
+    """An archive has no links, so only what is here can lead out; files are unpacked in a folder of their own."""
     outside = tmp_path / "outside"
     outside.mkdir()
     digest = hashlib.sha256(b"1").hexdigest()
@@ -196,7 +197,7 @@ def write_sizes(packed: int | None, size: int | None) -> Callable[[bytearray], N
 @pytest.mark.parametrize(
     ("packed", "size", "message"),
     [
-        (0xFFFF0000, None, "does not fit in the zip"),
+        (0xFFFF0000, None, "does not fit in the zip|too large for a frame"),
         (None, 0xFFFF0000, "too large for a frame"),
         (None, 200_000, "is damaged"),
         (None, 50_000, "is damaged"),
@@ -212,3 +213,17 @@ def test_a_zip_that_is_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "cat.zip")
     with pytest.raises(DataError, match="not a regular file"):
         read_zip_contents(tmp_path)
+
+
+def test_a_table_that_states_a_value_a_million_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(table_content, "MAX_PARQUET_BYTES", 10_000_000)
+    names = pyarrow.array(["x" * 10_000] * 20_000).dictionary_encode()
+    parquet.write_table(pyarrow.table({"file": names, "label": names}), tmp_path / "labels.parquet")
+    assert (tmp_path / "labels.parquet").stat().st_size < 20_000
+    with pytest.raises(DataError, match="unpacks to more than"):
+        table_content.read_label_file(tmp_path / "labels.parquet")
+    os.mkfifo(tmp_path / "pipe.parquet")
+    with pytest.raises(DataError, match="not a regular file"):
+        table_content.read_label_file(tmp_path / "pipe.parquet")

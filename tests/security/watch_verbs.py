@@ -6,6 +6,7 @@ log, so that the events behind it are those of the line.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -14,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# (verb, command line), in an order in which each has what it needs; a name in braces is a folder of the runs before
+SMOKE = "--tier smoke --device cpu --out runs"
+# (verb, command line), in an order in which each has what it needs; a word in braces is a folder with runs
 LINES = (
     ("doctor", "doctor"),
     ("list", "list backbones"),
@@ -23,17 +25,14 @@ LINES = (
     ("profile", "profile vit_nano --device cpu"),
     ("check", "check data digits"),
     ("check", "check backbone vit_nano --img-size 32"),
-    ("run", "run digits --backbone vit_nano --tier smoke --device cpu --out runs"),
-    ("run", "run digits --backbone vit_nano --protocol knn --tier smoke --device cpu --out runs"),
-    ("run", "run digits --backbone vit_pico --protocol knn --tier smoke --device cpu --out runs"),
-    (
-        "run",
-        "run mini_lasot --backbone vit_pico --protocol fast64 --tier smoke --device cpu --set track_processes=1 --out runs",
-    ),
-    ("pretrain", "pretrain mae --backbone vit_nano --data digits --tier smoke --device cpu --out runs"),
+    ("run", f"run digits --backbone vit_nano {SMOKE}"),
+    ("run", f"run digits --backbone vit_nano --protocol knn {SMOKE}"),
+    ("run", f"run digits --backbone vit_pico --protocol knn {SMOKE}"),
+    ("run", f"run mini_lasot --backbone vit_pico --protocol fast64 --set track_processes=1 {SMOKE}"),
+    ("pretrain", f"pretrain mae --backbone vit_nano --data digits {SMOKE}"),
     ("demo", "demo --device cpu --out runs"),
     ("plan", "plan --tasks digits --backbones vit_nano --protocols finetune --tier smoke --out runs"),
-    ("sweep", "sweep --tasks digits --backbones vit_nano --protocols finetune --tier smoke --device cpu --out runs"),
+    ("sweep", f"sweep --tasks digits --backbones vit_nano --protocols finetune {SMOKE}"),
     ("evaluate", "evaluate digits --run {runs/digits} --device cpu --out evaluations"),
     ("analyze", "analyze spectrum vit_nano --device cpu --out runs"),
     ("table", "table --runs runs --html page"),
@@ -52,6 +51,9 @@ LINES = (
     ("cache", "cache"),
 )
 
+HUB_LINE = "get weights timm/vit_tiny_patch16_224"
+"""What asks the hub for a file, and may."""
+
 
 def main() -> None:
     """Run all lines; their exit codes go into the log."""
@@ -62,12 +64,13 @@ def main() -> None:
             file.write(json.dumps(words) + "\n")
 
     write("line", "import", "")
+    # first, as the command does: what it sets, the libraries read when they are imported
+    run_line = importlib.import_module("litevit_bench.cli").main
     import benchmarks.demo
-    from litevit_bench.cli import main as run_line
 
     _make_pictures()
     _shorten_demo(benchmarks.demo)
-    for verb, line in LINES:
+    for verb, line in (*LINES, ("hub", HUB_LINE), ("hub", f"{HUB_LINE} --offline")):
         write("line", verb, line)
         began = time.process_time()
         words = [str(_find_run(word[1:-1])) if word.startswith("{") else word for word in line.split()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.config import parse_flat_settings
 from engine.recipe import StrictConfig
-from engine.setting_types import BatchSize, Count, CropFactor, ItemLimit, ProcessCount, Side
+from engine.settings.setting_types import BatchSize, Count, CropFactor, ItemLimit, ProcessCount, Side
 from tracking.inference.options import TrackingOptions
 from tracking.ostrack_settings import TrackerSettings
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from engine.data import photographs
+from engine.pictures.image_files import write_image
 from foundation.environment import get_cache_dir
 from foundation.storage.file_locks import take_file_lock
 from foundation.storage.leftovers import open_partial_folder, remove_abandoned
@@ -62,6 +63,7 @@ def ensure_mini_lasot() -> Path:
 
     Raises:
         DataError: a photograph is missing in the installed scikit-image or scikit-learn.
+        StorageError: the cache folder cannot be written.
     """
     folder = get_cache_dir() / f"mini_lasot-{MINI_LASOT_VERSION}"
     if folder.is_dir():
@@ -111,7 +113,7 @@ def write_lasot_sequence(folder: Path, frames: list[SyntheticFrame], category: s
     (folder / "img").mkdir(parents=True)
     for number, frame in enumerate(frames, 1):
         quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
-        cv2.imwrite(str(folder / "img" / f"{number:08d}.jpg"), frame.image[..., ::-1], quality)
+        write_image(folder / "img" / f"{number:08d}.jpg", frame.image[..., ::-1], quality)
     # LaSOT's formats: one box per line, but all flags of a sequence in one line
     lines = [",".join(map(str, frame.box)) for frame in frames]
     (folder / "groundtruth.txt").write_text("\n".join(lines) + "\n")

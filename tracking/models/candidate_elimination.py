@@ -7,7 +7,7 @@ from math import ceil, cos, pi
 from pydantic import Field
 
 from engine.recipe import StrictConfig
-from engine.setting_types import Count, CountOrZero, LayerIndex
+from engine.settings.setting_types import Count, CountOrZero, LayerIndex
 
 
 class CandidateElimination(StrictConfig):

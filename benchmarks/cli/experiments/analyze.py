@@ -27,14 +27,7 @@ from analysis.request import (
     RunCell,
     SpectrumRequest,
 )
-from benchmarks.cli.common_options import (
-    add_common_switches,
-    add_data_options,
-    add_device_option,
-    add_overrides_option,
-    collect_data_options,
-)
-from benchmarks.cli.number_types import (
+from benchmarks.cli.arguments.number_types import (
     parse_batch_size,
     parse_finite,
     parse_nonnegative_int,
@@ -42,6 +35,13 @@ from benchmarks.cli.number_types import (
     parse_seed,
     parse_side,
     whole_number,
+)
+from benchmarks.cli.common_options import (
+    add_common_switches,
+    add_data_options,
+    add_device_option,
+    add_overrides_option,
+    collect_data_options,
 )
 from benchmarks.cli.output import write_json, write_stdout
 from benchmarks.cli.start_options import add_start_options, choose_starts, get_start_fields, pair_checkpoints

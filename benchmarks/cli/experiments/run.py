@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.arguments.number_types import parse_finite, parse_positive_int
 from benchmarks.cli.common_options import (
     add_dry_run_option,
     add_overrides_option,
@@ -15,7 +16,6 @@ from benchmarks.cli.common_options import (
 )
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.format_resolved import describe_requests
-from benchmarks.cli.number_types import parse_finite, parse_positive_int
 from benchmarks.cli.run_cells import get_request_settings, run_cells
 from benchmarks.cli.start_options import add_label_option, add_start_options
 from engine.evaluation.model_source import RUNTIMES

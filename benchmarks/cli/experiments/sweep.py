@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.arguments.number_types import parse_process_count, whole_number
 from benchmarks.cli.matrix.matrix_options import add_matrix_options, make_matrix
 from benchmarks.cli.matrix.matrix_plan import add_plan_options, select_budget_cells, select_possible_cells
-from benchmarks.cli.number_types import parse_process_count, whole_number
 from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
 from foundation.plural import format_count

@@ -6,16 +6,22 @@ import argparse
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.arguments.number_types import (
+    finite_number,
+    parse_finite,
+    parse_process_count,
+    parse_seed,
+    whole_number,
+)
 from benchmarks.cli.common_options import (
     add_data_options,
     add_output_options,
     add_overrides_option,
     collect_data_options,
 )
-from benchmarks.cli.number_types import finite_number, parse_finite, parse_process_count, parse_seed, whole_number
 from benchmarks.cli.start_options import add_label_option, add_start_options, get_start_fields
 from foundation.errors import UserError
-from foundation.number_ranges import MAX_PROCESSES
+from foundation.values.number_ranges import MAX_PROCESSES
 
 # only for annotations: bench --help must import nothing heavy
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.number_types import finite_number
+from benchmarks.cli.arguments.number_types import finite_number
 from benchmarks.cli.output import write_message
 from foundation.display_text import shorten_value
 from foundation.errors import UserError

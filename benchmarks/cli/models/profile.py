@@ -7,8 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cli.arguments.number_types import parse_batch_size, parse_side
 from benchmarks.cli.common_options import add_device_option
-from benchmarks.cli.number_types import parse_batch_size, parse_side
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.save_timing import save_profile_timing
 from engine.evaluation.model_source import RUNTIMES

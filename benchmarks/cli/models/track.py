@@ -6,8 +6,8 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
+from benchmarks.cli.arguments.number_types import parse_finite, parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.common_options import add_device_option
-from benchmarks.cli.number_types import parse_finite, parse_nonnegative_int, parse_positive_int
 from benchmarks.cli.output import write_json, write_stdout
 from engine.evaluation.model_source import PRECISIONS, RUNTIMES
 from engine.processes.stop_signals import get_stop_code

@@ -111,10 +111,7 @@ def _write_text(text: str, out: Path | None) -> None:
     if out is None:
         write_stdout(text)
     else:
-        try:
-            write_atomic(out, escape_controls(text).rstrip("\n") + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error}; name another file with --out") from error
+        write_atomic(out, escape_controls(text).rstrip("\n") + "\n")
 
 
 def render_report(report: LeaderboardReport, output_format: str) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.cli.number_types import finite_number
+from benchmarks.cli.arguments.number_types import finite_number
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.matrix.calibration import get_calibration_dir
 from classification.probes.feature_cache import CacheEntry, feature_cache_dir, list_cache_entries, prune_features

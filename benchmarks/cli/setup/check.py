@@ -6,6 +6,7 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
+from benchmarks.cli.arguments.number_types import parse_side
 from benchmarks.cli.common_options import (
     add_data_root_option,
     add_device_option,
@@ -14,7 +15,6 @@ from benchmarks.cli.common_options import (
     add_overrides_option,
     collect_data_options,
 )
-from benchmarks.cli.number_types import parse_side
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.cli.setup.check_data import check_data
 from foundation.environment import resolve_data_root

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from foundation.errors import DataError
+from foundation.storage.regular_files import open_regular
 from foundation.text.user_text import read_user_text
+
+MAX_PARQUET_BYTES = 1 << 30
+"""What a parquet file may unpack to: names and labels of ten million images."""
+
+_PARQUET_ROWS = 4096
+"""Rows that are unpacked at a time."""
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 MAX_SHOWN_TEXT = 80
@@ -139,17 +146,35 @@ def _load_parquet(file: Path) -> list[Any]:
     import pyarrow
     import pyarrow.parquet
 
+    rows: list[Any] = []
+    num_bytes = 0
     try:
-        held = next((field.name for field in pyarrow.parquet.read_schema(file) if _holds_bytes(field.type)), None)
-        if held is not None:
-            raise DataError(
-                f"{file} holds the images themselves, in its column {held}; save each as a file in the folder of its "
-                "class (the lines that do so are in docs/guides/your-own-data.md)"
-            )
-        rows: list[Any] = pyarrow.parquet.read_table(file).to_pylist()
+        with open_regular(file) as stream, pyarrow.parquet.ParquetFile(stream) as table:
+            held = next((field.name for field in table.schema_arrow if _holds_bytes(field.type)), None)
+            if held is not None:
+                raise DataError(
+                    f"{file} holds the images themselves, in its column {held}; save each as a file in the folder of "
+                    "its class (the lines that do so are in docs/guides/your-own-data.md)"
+                )
+            for batch in table.iter_batches(_PARQUET_ROWS):
+                # a value that is repeated a billion times is stored once
+                num_bytes += sum(map(_count_bytes, batch.columns))
+                if num_bytes > MAX_PARQUET_BYTES:
+                    raise DataError(
+                        f"{file} unpacks to more than {MAX_PARQUET_BYTES / 2**30:.0f} GiB, more than names and labels "
+                        "take; keep the columns that are needed"
+                    )
+                rows += batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file} cannot be read as parquet ({error}); write it again") from error
     return rows
+
+
+def _count_bytes(column: Any) -> int:
+    """Return the size of a column when each row has its own value."""
+    import pyarrow.types
+
+    return int((column.dictionary_decode() if pyarrow.types.is_dictionary(column.type) else column).nbytes)
 
 
 def _holds_bytes(kind: Any) -> bool:

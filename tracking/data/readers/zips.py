@@ -324,14 +324,14 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
             raise DataError(f"{path} holds the unsafe path {name}; this is not a zip of LaSOT, move it away")
         if not name.endswith((".jpg", ".txt")):
             continue
+        # memory for the stored bytes is taken before they are read
+        if not 0 <= entry.header_offset <= entry.header_offset + entry.compress_size <= zip_bytes:
+            raise DataError(f"{name} does not fit in the zip {path}, whose directory is wrong; fetch that zip again")
         if entry.flag_bits & _ENCRYPTED_FLAG or entry.compress_type not in (_STORED, _DEFLATED):
             raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip in its folder")
         if (size := max(entry.file_size, entry.compress_size)) > _MAX_FILE_SIZE:
             raise DataError(
                 f"{name} in {path} would be {size:,} bytes, too large for a frame of LaSOT; move that zip away"
             )
-        # memory for the stored bytes is taken before they are read
-        if not 0 <= entry.header_offset <= entry.header_offset + entry.compress_size <= zip_bytes:
-            raise DataError(f"{name} does not fit in the zip {path}, whose directory is wrong; fetch that zip again")
         place = ZipEntry(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
         yield ZipMember(path, name, place)

@@ -6,12 +6,12 @@ being named. Ranges are no part of a run's id. Imports no torch.
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from foundation.number_ranges import MAX_BATCH, MAX_COUNT, MAX_PROCESSES, MAX_SIDE
+from foundation.values.number_ranges import MAX_BATCH, MAX_COUNT, MAX_PROCESSES, MAX_SIDE
+from foundation.values.path_text import find_path_fault
 
 Count = Annotated[int, Field(gt=0, le=MAX_COUNT)]
 """A number of items, steps or epochs."""
@@ -70,11 +70,8 @@ MAX_LISTED = 1000
 
 
 def _require_possible_path(text: str) -> str:
-    # what the kernel refuses for every file: PATH_MAX, NAME_MAX and the end of a C string
-    if not text or len(os.fsencode(text)) >= 4096 or max(map(len, map(os.fsencode, text.split("/")))) > 255:
-        raise ValueError("it is no path: a path has 1 to 4,095 bytes, and each name in it at most 255")
-    if "\0" in text:
-        raise ValueError("it is no path: it has a NUL character")
+    if fault := find_path_fault(text):
+        raise ValueError(f"it is no path: {fault}")
     return text
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from foundation.display_text import shorten_value
-from foundation.number_ranges import MAX_BATCH, MAX_COUNT, MAX_PROCESSES, MAX_SEED, MAX_SIDE
+from foundation.values.number_ranges import MAX_BATCH, MAX_COUNT, MAX_PROCESSES, MAX_SEED, MAX_SIDE
 
 _WHOLE = re.compile(r"[0-9]{1,30}|-[0-9]{1,30}")
 # at most 40 characters, as of no number that means anything; Python's ``repr`` of a float has up to 24

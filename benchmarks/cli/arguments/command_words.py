@@ -5,21 +5,15 @@ These checks concern every option alike: a path, a name and a number are all wor
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 
 from foundation.display_text import MAX_QUOTED, escape_controls, shorten_value
 from foundation.errors import UserError
+from foundation.values.path_text import MAX_NAME_BYTES, find_path_fault
 
 _OPTION = re.compile(r"--[a-z-]+=")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z_0-9.]*\s*=")
-
-MAX_WORD_BYTES = 4095
-"""Bytes of a path, which no system call takes longer (PATH_MAX)."""
-
-MAX_NAME_BYTES = 255
-"""Bytes of a name between two slashes (NAME_MAX)."""
 
 _MAX_UNKNOWN = 5
 """Number of unknown words that a message lists."""
@@ -40,22 +34,10 @@ def require_possible_words(words: Sequence[str]) -> None:
         after = f" after {shorten_value(words[number - 1])}" if number else ""
         if not value.strip():
             raise UserError(f"an empty word {word!r}{after}; write its value, or leave the option out")
-        if "\0" in word:
-            raise UserError(
-                f"the word {shorten_value(word)}{after} has a NUL character, and no name or path can have one"
-            )
         # the value of a setting has a limit of its own where it is read
-        if not _SETTING.match(value):
-            _require_possible_path(value, after)
-
-
-def _require_possible_path(word: str, after: str) -> None:
-    longest = max(len(os.fsencode(part)) for part in word.split("/"))
-    if len(os.fsencode(word)) > MAX_WORD_BYTES or longest > MAX_NAME_BYTES:
-        raise UserError(
-            f"the word {shorten_value(word)}{after} is too long: a name has at most {MAX_NAME_BYTES} bytes, and a path "
-            f"{MAX_WORD_BYTES}"
-        )
+        fault = find_path_fault(value) if "\0" in value or not _SETTING.match(value) else ""
+        if fault:
+            raise UserError(f"the word {shorten_value(word)}{after} cannot be a name or a path: {fault}")
 
 
 def shorten_parser_message(message: str, words: Sequence[str]) -> str:

@@ -1,0 +1,1 @@
+"""On the path of a process, this folder lets Python import ``sitecustomize`` before everything else."""
