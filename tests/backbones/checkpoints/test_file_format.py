@@ -29,7 +29,7 @@ def test_a_header_as_long_as_the_code_of_a_brace_is_no_json(tmp_path: Path) -> N
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be read .Is a directory"):
+    with pytest.raises(CheckpointError, match=r"cannot be read .Is a directory"):
         read_weight_format(tmp_path)
-    with pytest.raises(CheckpointError, match="cannot be read .No such file"):
+    with pytest.raises(CheckpointError, match=r"cannot be read .No such file"):
         read_weight_format(tmp_path / "w")
