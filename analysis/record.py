@@ -11,11 +11,21 @@ from pydantic import Field, ValidationError
 
 from analysis.request import AnalysisKind
 from foundation.errors import RecordError
+from foundation.storage.regular_files import read_regular
 from results.records.identity import compute_digest
-from results.records.measurements import RunEnvironment
+from results.records.measurements import Count, RunEnvironment
 from results.records.record import BackboneRecord, DatasetRecord, Sha256
 from results.records.schema_upgrade import rename_keys, upgrade_backbone
-from results.records.strict_model import StrictModel, format_validation_errors, load_json
+from results.records.strict_model import (
+    FileName,
+    FiniteFloat,
+    Integer,
+    Name,
+    PlainSettings,
+    StrictModel,
+    format_validation_errors,
+    load_json,
+)
 
 ANALYSIS_SCHEMA_VERSION = 2
 """1: the first schema. 2: some fields renamed; ``upgrade_analysis`` reads older analyses under the new names."""
@@ -24,14 +34,18 @@ ANALYSIS_FILE = "analysis.json"
 """Not ``record.json``, because the leaderboard collects every file of that name and an analysis is not a run."""
 
 
+MAX_ANALYSIS_BYTES = 64_000_000
+"""A larger file is no record of an analysis: the similarity of all layers of two networks has some megabytes."""
+
+
 class ImageSource(StrictModel):
     """The analyzed images: task, split, number of images, data set, and the preprocessing for each backbone."""
 
-    task: str
-    split: str
-    images: int
+    task: Name
+    split: Name
+    images: Count
     dataset: DatasetRecord
-    preprocessing: list[dict[str, Any]]
+    preprocessing: list[PlainSettings]
 
     def to_identity(self) -> dict[str, Any]:
         """Return the part of an analysis id that describes the images, under the key names of schema version 1.
@@ -62,16 +76,16 @@ class Analysis(StrictModel):
     """
 
     schema_version: Literal[1, 2] = 2
-    analysis_id: str
+    analysis_id: Name = Field(min_length=1)
     kind: AnalysisKind
-    method_version: int
+    method_version: Integer
     backbones: list[BackboneRecord]
     data: ImageSource | None
-    settings: dict[str, Any]
-    numbers: dict[str, Any]
-    runs: list[str] = Field(default_factory=list)
-    files: dict[str, Sha256]
-    seconds: float
+    settings: PlainSettings
+    numbers: PlainSettings
+    runs: list[Name] = Field(default_factory=list)
+    files: dict[FileName, Sha256]
+    seconds: FiniteFloat
     environment: RunEnvironment
 
     @property
@@ -142,7 +156,7 @@ def read_analysis(folder: Path) -> Analysis:
     """
     path = folder / ANALYSIS_FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MAX_ANALYSIS_BYTES).decode("utf-8")
         content = load_json(text)
     except (OSError, ValueError) as error:
         raise RecordError(f"cannot read {path}: {error}; run the analysis again with --fresh") from error

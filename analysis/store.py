@@ -11,7 +11,8 @@ from analysis.record import ANALYSIS_FILE, Analysis, dump_analysis, read_analysi
 from engine.data.file_hashes import require_unchanged_files
 from foundation.errors import RecordError
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
-from results.records.store import list_attempts, lock_folder, next_attempt_folder
+from foundation.storage.fault_isolation import convert_faults
+from results.records.store import claim_attempt_folder, list_attempts, lock_folder
 
 ANALYSIS_FOLDER = "analysis"
 
@@ -57,7 +58,8 @@ def load_or_compute(
     made = compute()
     require_unchanged_files()
     existing = list_attempts(store, stem)
-    folder = next_attempt_folder(store, stem) if force_new or not existing else existing[-1]
+    # without --fresh, a second process finds what the first one computes
+    folder = claim_attempt_folder(store, stem) if force_new else (existing or [store / stem])[-1]
     with lock_folder(folder):
         # checked again under the lock: another process may have computed the same analysis in the meantime
         if (folder / ANALYSIS_FILE).exists():
@@ -110,7 +112,8 @@ def scan_analyses(stores: Iterable[Path]) -> AnalysisScan:
     for root in stores:
         for path in sorted((root / ANALYSIS_FOLDER).glob(f"*/{ANALYSIS_FILE}")):
             try:
-                analysis = _read_verified(path.parent)
+                with convert_faults(f"cannot read {path}"):
+                    analysis = _read_verified(path.parent)
             except RecordError as error:
                 faults.append(str(error))
                 continue

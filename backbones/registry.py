@@ -10,6 +10,7 @@ from dataclasses import replace
 from backbones import user_cards
 from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
 from backbones.weight_sources.hub import HUB_PREFIX, read_hub_card
+from foundation.display_text import shorten_value
 from foundation.errors import UnknownNameError, UserError
 from foundation.registry import Registry
 from foundation.source_hash import hash_module_sources, is_library_module
@@ -75,7 +76,7 @@ def get_card(name: str) -> BackboneCard:
     if not timm.is_model(model):
         # without the tag of the weights ("vit_base_patch16_224.mae"), which timm.list_models does not have either
         close = did_you_mean(model.split(".")[0], timm.list_models(), hint="see timm.list_models()")
-        raise UnknownNameError(f"timm has no model {model!r}{close}")
+        raise UnknownNameError(f"timm has no model {shorten_value(model)}{close}")
     # what a package has registered with timm, perhaps under one of timm's own names, is that package's code
     module = find_architecture_module(model)
     return _card_from_timm(name, model, module="" if is_library_module(module) else module)

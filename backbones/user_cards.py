@@ -16,6 +16,7 @@ from backbones.card import BackboneCard, PretrainedWeights
 from foundation.environment import get_cards_dir
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, write_atomic
+from foundation.text.user_json import read_user_json
 
 CARD_NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TUPLE_FIELDS = ("input_size", "mean", "std")
@@ -64,7 +65,7 @@ def read_card(name: str) -> BackboneCard:
         ValueError: the file does not hold this card; the registry then lists it as broken.
     """
     path = get_card_path(name)
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_user_json(path)
     # an unknown field may come from a newer bench: refused, since ignoring it could change what the backbone is
     known = {each.name for each in fields(BackboneCard)}
     if not isinstance(content, dict) or set(content) - known or content.get("name") != name:

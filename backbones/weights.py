@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from backbones.card import WEIGHT_SUFFIXES, BackboneCard, PretrainedWeights
+from backbones.checkpoints.reading.file_format import read_weight_format
 from backbones.weight_sources.hub import HUB_SCHEME, fetch_hub_weights, find_hub_file, get_hub_cache, get_local_name
 from backbones.weight_sources.weight_folders import ENCODER_FILENAME, choose_weight_file
 from backbones.weight_sources.weight_names import refuse_other_names
@@ -20,8 +20,9 @@ from backbones.weight_sources.weight_packages import (
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError
 from foundation.files import sha256_unchanged_file
+from foundation.text.user_json import read_user_json
 from foundation.text.user_names import require_text_name
-from foundation.weights.shard_index import hash_weights, list_weight_files
+from foundation.weights.shard_index import hash_weights, is_shard_index, list_weight_files
 
 RANDOM_INIT = "random"
 """The value of ``--checkpoint`` that requests random initialization although the card has weights."""
@@ -29,6 +30,10 @@ RANDOM_INIT = "random"
 
 MEMORY_ARCHITECTURE = "memory"
 """The architecture of a card that describes a module from memory: nothing but the module itself can be made of it."""
+
+_MAX_RECORD_BYTES = 1 << 26
+_LARGE_BYTES = 1 << 27
+"""Size of a file that takes a moment to hash."""
 
 InitKind = Literal["random", "card", "checkpoint", "memory"]
 
@@ -125,7 +130,7 @@ def _read_stated_sha256(path: Path) -> str | None:
     if not source.is_file():
         return None  # not a file in the folder of a run
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = read_user_json(source, _MAX_RECORD_BYTES)
         # a pre-training that is not complete has no result yet
         place = (content["result"] or {}).get("details", {}).get("encoder", {}) if is_encoder else content
         stated: str | None = place.get("sha256")
@@ -144,7 +149,8 @@ def require_weight_file(path: Path) -> Path:
     logs "training from scratch" and the table gets a plausible wrong number.
 
     Raises:
-        CheckpointError: nothing there, a folder without or with several weights, a device or pipe, or no right to read.
+        CheckpointError: nothing there, a folder without or with several weights, a device or pipe, no right to read, or
+            large and no weight file by its first and last bytes.
     """
     # the readers of weights take no other names, and would call the file broken
     require_text_name(path, CheckpointError)
@@ -161,7 +167,11 @@ def require_weight_file(path: Path) -> Path:
             f"there is no checkpoint at {path}; fix the path (bench never trains from scratch instead; "
             "a training from random weights is requested with --checkpoint random)"
         )
-    list_weight_files(path)  # an index without one of its shards is refused before anything expensive
+    # before anything expensive: an index without one of its shards, and what cannot be a checkpoint but takes minutes
+    # to hash; a small file is told apart when it is read
+    for each in list_weight_files(path):
+        if not is_shard_index(each) and each.stat().st_size > _LARGE_BYTES:
+            read_weight_format(each)
     return path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from backbones.card import BackboneCard, format_normalization
 from backbones.weights import hash_weight_file
+from engine.processes.stop_signals import StopSignal, find_stop, hold_stop_signals
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
 from foundation.files import sha256_file, write_atomic
@@ -254,22 +255,35 @@ def get_input_size(card: BackboneCard, model_kwargs: Mapping[str, Any]) -> tuple
 
 
 @contextmanager
-def record_progress(folder: Path, record: Record) -> Iterator[None]:
+def record_progress(folder: Path, record: Record) -> Iterator[Callable[[Record], None]]:
     """Write a record as running; if the work inside ends with an error, write it as failed, with the reason.
 
     Args:
         folder: the run's folder.
         record: its record, with the status ``running``.
 
+    Yields:
+        A function that writes the finished record.
+
     Raises:
         StorageError: a file could not be written or read; otherwise the error of the work is raised as it is.
     """
-    write_record(folder, record)
+    is_finished = False
+
+    def write_finished(finished: Record) -> None:
+        nonlocal is_finished
+        with hold_stop_signals():
+            write_record(folder, finished)
+            is_finished = True
+
     try:
-        yield
+        write_record(folder, record)
+        yield write_finished
     except BaseException as error:  # Ctrl-C too: no record may stay "running" when nothing runs
         fault = find_storage_error(error, folder)
-        _write_failed_record(folder, record, describe_failure(fault or error))
+        if not is_finished:
+            with hold_stop_signals():
+                _write_failed_record(folder, record, _explain_end(fault or error))
         if fault is None or fault is error:
             raise
         raise fault from error
@@ -286,6 +300,12 @@ def _write_failed_record(folder: Path, record: Record, reason: str) -> None:
         write_record(folder, record.model_copy(update={"status": "failed", "reason": reason}))
     except (UserError, OSError) as error:
         log_message(f"the record in {folder} stays as it is: {describe_failure(error)}")
+
+
+def _explain_end(error: BaseException) -> str:
+    """Return why a run ended without a number; a stop may show as the error of a library or of another process."""
+    stop = find_stop()
+    return describe_failure(error if stop is None or isinstance(error, BenchError) else stop)
 
 
 def count_attempts(folder: Path, environment: RunEnvironment) -> tuple[int, list[RunEnvironment]]:
@@ -335,6 +355,8 @@ def list_environment_changes(before: RunEnvironment, now: RunEnvironment) -> lis
 
 def describe_failure(error: BaseException) -> str:
     """Return why a run failed, in the words of its record."""
+    if isinstance(error, StopSignal):
+        return f"{error}; the same command goes on from the last checkpoint"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted by the user; the same command goes on from the last checkpoint"
     fault = find_storage_error(error)

@@ -17,14 +17,19 @@ from benchmarks.task_registry import TASKS, describe_task_source, is_test_only
 from engine.data.data_options import NO_OPTIONS, DataOptions, require_task_options
 from engine.data.data_sources import find_task_data
 from engine.task import DataReport, RunPlan, RunRequest, Task
+from foundation.display_text import shorten_value
 from foundation.errors import DataError, UserError
 from foundation.suggest import did_you_mean
+from foundation.values.number_ranges import require_seed
 from results.leaderboard.row_labels import require_row_label
 from results.records.identity import AS_IS, RunIdentity, make_run_identity
 from results.records.record import BackboneRecord, Tier
 
 if TYPE_CHECKING:
     from torch import nn
+
+MIN_DATA_SCALE = 1e-8
+"""Smallest fraction of the training data: one item of 10^8."""
 
 
 @dataclass(frozen=True)
@@ -261,13 +266,16 @@ def _resolve_protocol(cell_request: CellRequest) -> tuple[Task, str]:
     protocol = cell_request.protocol or task.protocols[0]
     if protocol not in task.protocols:
         close = did_you_mean(protocol, task.protocols, hint=f"it has {', '.join(task.protocols)}")
-        raise UserError(f"task {task.name} has no protocol {protocol!r}{close}")
-    if cell_request.seed < 0:
-        raise UserError(f"seed {cell_request.seed} is negative; seeds are 0 or above")
+        raise UserError(f"task {task.name} has no protocol {shorten_value(protocol)}{close}")
+    require_seed(cell_request.seed)
     if cell_request.data_scale != 1 and not task.supports_data_scale:
         raise UserError(f"task {task.name} has no --data-scale: it always trains on all of its data")
     if not 0 < cell_request.data_scale <= 1:
         raise UserError(f"data scale {cell_request.data_scale:g} is not a fraction of the training data, above 0 to 1")
+    if cell_request.data_scale < MIN_DATA_SCALE:
+        raise UserError(
+            f"data scale {cell_request.data_scale:g} is below {MIN_DATA_SCALE:g}, less than one item of any data set"
+        )
     return task, protocol
 
 

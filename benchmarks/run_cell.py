@@ -32,12 +32,12 @@ from foundation.run_scope import open_run_scope
 from results.records.measurements import RunCost
 from results.records.record import PRETRAINING_DOMAIN, DatasetRecord, Record
 from results.records.store import (
+    claim_attempt_folder,
     list_attempts,
     lock_folder,
     next_attempt_folder,
     read_record,
     require_outside_run,
-    write_record,
 )
 
 _MAX_DATA_NOTES = 3
@@ -114,6 +114,8 @@ def _share_cell(resolved: ResolvedCell, cell_request: CellRequest) -> CellResult
             report_other_label(done, resolved.backbone.label)
         return CellResult(folder, done, True)
     resolved = prepare_cell_backbone(resolved)
+    if is_new:  # only now: what is refused before leaves no folder behind
+        folder = decide_on_rank0(lambda: claim_attempt_folder(cell_request.out, stem))
     if get_dist_info()[0] > 0:  # only the first process writes the record
         _run_task(resolved, folder)
         return CellResult(folder, decide_on_rank0(lambda: read_record(folder)), False)
@@ -242,7 +244,7 @@ def _run_task(resolved: ResolvedCell, folder: Path) -> TaskOutcome:
 def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequest) -> Record:
     """Run the task and keep its record up to date: ``running``, then ``complete`` or ``failed``."""
     record = _make_running_record(resolved, folder, cell_request)
-    with record_progress(folder, record):
+    with record_progress(folder, record) as write_finished:
         # measured before the run, because the task trains this very backbone
         efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
         began = time.monotonic()
@@ -252,7 +254,7 @@ def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequ
         finished = make_complete_record(
             record, resolved.task, outcome, folder, resolved.request.device, seconds, efficiency
         )
-        write_record(folder, finished)
+        write_finished(finished)
     # after the record, so that nothing about a picture can reach the number
     draw_run_pictures(resolved.task, folder, finished, resolved.request.data_root, outcome.visualize)
     return finished

@@ -10,6 +10,7 @@ from engine.task import Task
 from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 from foundation.run_scope import open_run_scope
+from foundation.storage.write_faults import make_storage_error
 from results.records.picture_manifest import (
     PICTURES_DIR,
     DrawnPicture,
@@ -65,7 +66,8 @@ def ensure_run_pictures(folder: Path, record: Record) -> list[StoredPicture]:
         try:
             write_pictures(folder, _draw_again(folder, record))
         except OSError as error:
-            raise UserError(f"{folder} cannot be written ({error.strerror}); copy it to draw its pictures") from error
+            reason = make_storage_error(folder, error).strerror
+            raise UserError(f"{folder} cannot be written ({reason}); copy it to draw its pictures") from error
     if is_picture_folder_damaged(folder):
         raise UserError(f"those in {folder / PICTURES_DIR} cannot be read; remove that folder to have them drawn again")
     return read_pictures(folder)

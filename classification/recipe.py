@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from engine.recipe import LayerDecay, LearningRate, ProtocolSettings, StrictConfig, TrainingRecipe, VoteTemperature
+from engine.recipe import ProtocolSettings, StrictConfig, TrainingRecipe
+from engine.settings.setting_types import (
+    MAX_LISTED,
+    BatchSize,
+    Count,
+    CountOrZero,
+    Fraction,
+    LayerDecay,
+    LearningRate,
+    Side,
+    VoteTemperature,
+    Weight,
+    WorkerCount,
+)
 
 TrainSplits = Literal["train", "train+val"]
 
@@ -21,8 +34,8 @@ class SearchSpace(StrictConfig):
         layer_decay: layer decays to try; an empty list keeps the recipe's own.
     """
 
-    lr: list[LearningRate] = Field(default_factory=list)
-    layer_decay: list[LayerDecay] = Field(default_factory=list)
+    lr: list[LearningRate] = Field(default_factory=list, max_length=MAX_LISTED)
+    layer_decay: list[LayerDecay] = Field(default_factory=list, max_length=MAX_LISTED)
 
 
 class ClassificationRecipe(TrainingRecipe):
@@ -39,7 +52,7 @@ class ClassificationRecipe(TrainingRecipe):
         search: settings that val decides between.
     """
 
-    img_size: PositiveInt
+    img_size: Side
     pool: Literal["avg", "token"] = "avg"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -86,12 +99,12 @@ class ImageRecipe(ClassificationRecipe):
     """
 
     crop_pct: float = Field(default=0.875, gt=0, le=1)
-    scale: list[float] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
+    scale: list[Fraction] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
     flip: float = Field(default=0.5, ge=0, le=1)
-    rand_augment: str | None = None
+    rand_augment: str | None = Field(default=None, max_length=200)
     erase: float = Field(default=0.0, ge=0, le=1)
-    mixup: float = Field(default=0.0, ge=0)
-    cutmix: float = Field(default=0.0, ge=0)
+    mixup: float = Field(default=0.0, ge=0, le=1000)
+    cutmix: float = Field(default=0.0, ge=0, le=1000)
 
     @model_validator(mode="after")
     def _check_mixup_batches(self) -> ImageRecipe:
@@ -128,11 +141,11 @@ class FrozenRecipe(ProtocolSettings):
     # neither can change the number, apart from last bits
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"batch_size", "workers"})
 
-    img_size: PositiveInt
+    img_size: Side
     pool: Literal["avg", "token"] = "avg"
     crop_pct: float = Field(default=1.0, gt=0, le=1)
-    batch_size: PositiveInt = 256
-    workers: NonNegativeInt = 0
+    batch_size: BatchSize = 256
+    workers: WorkerCount = 0
 
 
 class KnnRecipe(FrozenRecipe):
@@ -145,7 +158,7 @@ class KnnRecipe(FrozenRecipe):
     """
 
     train_on: TrainSplits = "train"
-    k: PositiveInt = 20
+    k: Count = 20
     temperature: VoteTemperature = 0.07
 
 
@@ -199,7 +212,7 @@ class LogisticRecipe(FrozenRecipe):
     grid: LogGrid
     # above 1e-2 a fit would count as converged where it starts
     tolerance: float = Field(default=1e-5, ge=1e-12, le=1e-2)
-    max_iterations: PositiveInt = 2000
+    max_iterations: Count = 2000
 
 
 class LinearRecipe(LogisticRecipe):
@@ -229,11 +242,11 @@ class HeadOptimizerConfig(StrictConfig):
 
     name: Literal["LARS", "SGD"]
     lr: LogGrid
-    batch_size: PositiveInt
-    epochs: PositiveInt = 90
-    warmup: NonNegativeInt = 10
+    batch_size: BatchSize
+    epochs: Count = 90
+    warmup: CountOrZero = 10
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: Weight = 0.0
     trust: float = Field(default=0.001, ge=1e-6, le=1)
 
     @model_validator(mode="after")
@@ -268,9 +281,9 @@ class LowShotRecipe(LogisticRecipe):
         draws: how often the items are drawn; the score is the mean over the draws.
     """
 
-    shots: PositiveInt | None = None
-    percent: float | None = Field(default=None, gt=0, le=100)
-    draws: PositiveInt = 5
+    shots: Count | None = None
+    percent: float | None = Field(default=None, ge=1e-6, le=100)
+    draws: int = Field(default=5, ge=1, le=1000)
 
     @model_validator(mode="after")
     def _check_shots_or_percent(self) -> LowShotRecipe:

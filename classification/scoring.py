@@ -187,12 +187,11 @@ def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         raise DataError(f"{path} cannot be read as CSV ({error}); name a file of predictions with --results") from error
     if not ({"file", "item"} & set(header)) or not ({"class", "index", "prediction"} & set(header)):
         raise DataError(
-            f"{path} has the columns {', '.join(header) or 'none'}; predictions have file and class, or item and "
-            "prediction (docs/reference/scoring.md)"
+            f"{path} has the columns {', '.join(each[:40] for each in header[:8]) or 'none'}; predictions have file "
+            "and class, or item and prediction (docs/reference/scoring.md)"
         )
     if len(set(header)) < len(header):
-        # of two columns of one name, csv would take the last one in silence
-        twice = next(name for name in header if header.count(name) > 1)
+        twice = next(name[:40] for name in header if header.count(name) > 1)
         raise DataError(f"{path} has the column {twice} twice; keep one")
     # csv fills short lines with None and collects the rest of long ones under None
     broken = next((number for number, row in enumerate(rows, 2) if None in row or None in row.values()), None)

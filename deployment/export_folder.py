@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -15,11 +13,14 @@ from pydantic import ValidationError
 from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
+from foundation.storage.leftovers import open_partial_folder
+from foundation.storage.regular_files import read_regular
 from results.records.strict_model import format_validation_errors
 
 EXPORT_FOLDER = "export"
 """Folder of the exports in the folder of a run or an evaluation."""
 
+_MAX_MANIFEST_BYTES, _MAX_NETWORK_BYTES = 1 << 24, 1 << 34
 _MAX_ATTEMPTS = 10
 """How often a folder is moved out of the way that other processes write at the same time."""
 
@@ -44,18 +45,13 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
         manifest: the manifest of these files.
     """
     # next to the final folder, so that renaming it cannot turn into a copy between two file systems
-    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with open_partial_folder(folder) as half:
         for name, content in files.items():
             write_atomic(half / name, content)
         write_atomic(half / MANIFEST_FILENAME, manifest.model_dump_json(indent=2) + "\n")
-        # mkdtemp creates a folder that only its owner may enter
+        # until now only its owner may enter it
         grant_default_mode(half)
         _replace_folder(half, folder)
-    # Ctrl-C leaves no half-written folder behind either
-    except BaseException:
-        shutil.rmtree(half, ignore_errors=True)
-        raise
 
 
 def _replace_folder(half: Path, folder: Path) -> None:
@@ -68,10 +64,11 @@ def _replace_folder(half: Path, folder: Path) -> None:
             if not folder.exists():
                 raise
         # a folder that is not empty cannot be replaced by a rename, so the older one is moved out of the way first
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-        with contextlib.suppress(FileNotFoundError):  # another export has moved it already
+        with (
+            open_partial_folder(folder) as old,
+            contextlib.suppress(FileNotFoundError),  # another export has moved it already
+        ):
             folder.rename(old / "old")
-        shutil.rmtree(old)
     raise UserError(f"other processes write {folder} all the time; export again when they have finished")
 
 
@@ -92,17 +89,21 @@ def read_export(folder: Path, manifest_class: type[ManifestT]) -> tuple[Manifest
     if not path.is_file():
         raise UserError(f"{folder} holds no exported model (no {MANIFEST_FILENAME}); make one with bench export RUN")
     try:
-        manifest = manifest_class.model_validate_json(path.read_bytes())
+        manifest = manifest_class.model_validate_json(read_regular(path, _MAX_MANIFEST_BYTES))
     except ValidationError as error:
         raise UserError(
             f"{path} is not a valid manifest: {format_validation_errors(error)}; export the run again"
         ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}); export the run again") from error
     contents = {}
     for name in manifest.files:
         try:
-            contents[name] = (folder / name).read_bytes()
+            contents[name] = read_regular(folder / name, _MAX_NETWORK_BYTES)
         except OSError as error:
-            raise UserError(f"{folder / name} cannot be read ({error.strerror}); export the run again") from error
+            raise UserError(
+                f"{folder / name} cannot be read ({error.strerror or error}); export the run again"
+            ) from error
     # the content itself is hashed and returned, so that a change between the two cannot go unnoticed
     for name, found in hash_files(contents).items():
         if found != manifest.files[name]:

@@ -6,15 +6,14 @@ The result is an ONNX graph with pairs of quantize and dequantize operators, whi
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from deployment.graph_io import NamedArrays
 from deployment.packages import import_package
 from engine.progress_bar import ProgressBar
 from foundation.library_logs import silence_logging
+from foundation.storage.leftovers import open_scratch_folder
 
 INT8_OPERATORS = ("Conv", "MatMul")
 """Linear layers and convolutions have nearly all weights and multiplications of a network; the rest stays in f32."""
@@ -61,11 +60,11 @@ def quantize_model(model: bytes, feeds: Sequence[NamedArrays], float_rules: Sequ
     proto = onnx.load_model_from_string(model)
     # the quantizer logs the advice to prepare the model, which ``onnx_export`` has done already
     with (
-        tempfile.TemporaryDirectory() as folder,
+        open_scratch_folder("calibrate") as folder,
         silence_logging(logging.WARNING),
         ProgressBar("calibrate int8", "inputs", len(feeds)) as bar,
     ):
-        path = Path(folder) / "int8.onnx"
+        path = folder / "int8.onnx"
         quantization.quantize_static(
             proto,
             path,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +14,7 @@ from torch.nn import functional
 from torch.onnx.errors import SymbolicValueError
 
 from deployment.packages import import_package
+from foundation.storage.leftovers import open_scratch_folder
 
 ONNX_OPSET = 17
 _HELPER: Any = torch.onnx.symbolic_helper  # without types
@@ -187,8 +186,8 @@ def _compute_resize_matrix(side: int, target: int, align_corners: bool) -> Tenso
 def _optimize_onnx(model: bytes) -> bytes:
     """Fold constants and apply ONNX Runtime's basic optimizations, which also prepare the model for quantization."""
     runtime = import_package("onnxruntime")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "optimized.onnx"
+    with open_scratch_folder("onnx") as folder:
+        path = folder / "optimized.onnx"
         options = runtime.SessionOptions()
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.optimized_model_filepath = str(path)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from deployment.graph_io import GraphCallable, NamedArrays
 from deployment.packages import import_package
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
+from foundation.storage.leftovers import open_scratch_folder
 
 PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
 """The type for everything that is not quantized. Without a hint OpenVINO silently uses bf16 if the CPU has it."""
@@ -77,8 +76,8 @@ def convert_to_openvino(model: bytes) -> dict[str, bytes]:
         The content of the files ``.xml`` and ``.bin`` by these suffixes.
     """
     openvino = import_package("openvino")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.xml"
+    with open_scratch_folder("openvino") as folder:
+        path = folder / "model.xml"
         # the default would store weights in fp16
         openvino.save_model(get_core().read_model(model), path, compress_to_fp16=False)
         return {".xml": path.read_bytes(), ".bin": path.with_suffix(".bin").read_bytes()}

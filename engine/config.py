@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,7 +10,9 @@ from typing import Any, Generic, TypeVar
 from mmengine.config import Config
 from pydantic import ValidationError
 
-from engine.recipe import ITEM_LIMITS, ProtocolSettings
+from engine.recipe import ITEM_LIMITS, ProtocolSettings, StrictConfig
+from engine.settings.setting_text import parse_setting, split_override
+from foundation.display_text import shorten_value
 from foundation.errors import ConfigError
 from foundation.run_scope import memoize_in_run
 from foundation.suggest import did_you_mean
@@ -19,8 +20,7 @@ from results.records.renamed_settings import find_new_name, find_new_value
 from results.records.strict_model import format_validation_errors
 
 RecipeT = TypeVar("RecipeT", bound=ProtocolSettings)
-
-_LITERALS = {"true": True, "false": False, "none": None, "null": None}
+SettingsT = TypeVar("SettingsT", bound=StrictConfig)
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,34 @@ def _read_protocol_file(path: Path) -> dict[str, Any]:
     return file
 
 
-def parse_value(text: str) -> Any:
-    """Parse a value from the command line: a Python literal, true/false/none, or else the text itself.
+def parse_flat_settings(
+    settings_type: type[SettingsT],
+    overrides: Sequence[str],
+    owner: str,
+    convert: Callable[[str, str, Any], Any] = lambda key, text, value: value,
+) -> SettingsT:
+    """Read the settings of a finished model, which have no groups.
 
-    >>> [parse_value(text) for text in ("1e-3", "true", "[1, 2]", "cosine")]
-    [0.001, True, [1, 2], 'cosine']
-    >>> parse_value("[wandb, tensorboard]")
-    ['wandb', 'tensorboard']
+    Args:
+        settings_type: the class of the settings.
+        overrides: the texts of ``--set``, ``key=value``.
+        owner: whose settings they are, for the sentence.
+        convert: gets key, text and parsed value, and returns the value that is checked.
+
+    Raises:
+        ConfigError: a text is not ``key=value``, a key is unknown, or values are not valid (all of them are listed).
     """
-    if text.lower() in _LITERALS:
-        return _LITERALS[text.lower()]
+    known, values = list(settings_type.model_fields), {}
+    for override in overrides:
+        key, text = split_override(override)
+        if key not in known:
+            hint = did_you_mean(key, known, hint=", ".join(known))
+            raise ConfigError(f"{owner} has no setting {shorten_value(key)}{hint}")
+        values[key] = convert(key, text, parse_setting(key, text))
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        if text.startswith("[") and text.endswith("]"):  # a shell removes the quotes of ["wandb"]
-            return [parse_value(word.strip()) for word in text[1:-1].split(",")]
-        return text
+        return settings_type.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"the settings are invalid (--set): {format_validation_errors(error)}") from error
 
 
 def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
@@ -105,10 +117,7 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
     Raises:
         ConfigError: the text is not ``key=value``, or the key is unknown, renamed or a group of settings.
     """
-    key, equals, text = override.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise ConfigError(f"--set takes key=value, not {override!r}")
+    key, text = split_override(override)
     known = list(_flatten_config(config))
     if key not in known:
         if any(name.startswith(f"{key}.") for name in known):
@@ -116,14 +125,16 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
             raise ConfigError(f"--set {key} is a group; set one of {inside}")
         new = find_new_name(key)  # settings of earlier versions
         if new is not None and any(name == new or name.startswith(f"{new}.") for name in known):
-            raise ConfigError(f"--set {key} is called {new} now; write --set {new}={find_new_value(new, text.strip())}")
-        raise ConfigError(f"unknown configuration key {key!r}{did_you_mean(key, known, hint=', '.join(known))}")
+            raise ConfigError(f"--set {key} is called {new} now; write --set {new}={find_new_value(new, text)}")
+        raise ConfigError(
+            f"unknown configuration key {shorten_value(key)}{did_you_mean(key, known, hint=', '.join(known))}"
+        )
     changed = _copy_config(config)  # the caller's configuration must stay unchanged
     *parents, last = key.split(".")
     group = changed
     for parent in parents:
         group = group[parent]
-    group[last] = parse_value(text.strip())
+    group[last] = parse_setting(key, text)
     return changed
 
 

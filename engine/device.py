@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from foundation.errors import BenchError, UserError
-from foundation.machine_load import get_processor_name
+from foundation.machine.machine_load import get_processor_name
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,18 +8,20 @@ from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from engine.settings.setting_types import (
+    MAX_LISTED,
+    BatchSize,
+    Count,
+    CountOrZero,
+    ItemLimit,
+    LayerDecay,
+    LearningRate,
+    PositiveWeight,
+    Weight,
+    WorkerCount,
+)
 from foundation.environment import OFFLINE_VAR
 
 LOGGER_BACKENDS = {
@@ -86,8 +88,7 @@ class ProtocolSettings(StrictConfig):
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset()
     LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_items": None}
 
-    # a score of one item has no interval, and a record of it could not be checked
-    max_items: Annotated[int, Field(ge=2)] | None = None
+    max_items: ItemLimit | None = None
 
     def identity_settings(self) -> dict[str, Any]:
         """Return the settings that can change the result, as plain data."""
@@ -97,18 +98,6 @@ class ProtocolSettings(StrictConfig):
     def non_identity_settings(self) -> dict[str, Any]:
         """Return the settings that cannot change the result, as plain data."""
         return self.model_dump(mode="json", include=set(self.NON_IDENTITY_FIELDS))
-
-
-LearningRate = Annotated[float, Field(ge=1e-12)]
-"""Below 1e-12 a rate changes no float32 weight, so nothing would be trained. A rate that is too high is found by its
-training, which diverges."""
-
-
-LayerDecay = Annotated[float, Field(ge=0.01, le=1)]
-"""Below 0.01 a few blocks down the rate would be 0."""
-
-VoteTemperature = Annotated[float, Field(ge=1e-4, le=1e4)]
-"""Temperature of a k-NN vote. Beyond this range the nearest neighbor decides alone, or all neighbors count the same."""
 
 
 class OptimizerConfig(StrictConfig):
@@ -129,12 +118,12 @@ class OptimizerConfig(StrictConfig):
 
     name: Literal["AdamW", "SGD"]
     lr: LearningRate
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: Weight = 0.0
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
     layer_decay: LayerDecay = 1.0
-    backbone_scale: PositiveFloat = 1.0
+    backbone_scale: PositiveWeight = 1.0
     decay_all: bool = False
 
 
@@ -153,12 +142,12 @@ class LrScheduleConfig(StrictConfig):
     """
 
     name: Literal["cosine", "poly", "step"]
-    warmup: NonNegativeInt = 0
-    warmup_start: NonNegativeFloat = 0.0
-    end_lr: NonNegativeFloat = 0.0
-    power: PositiveFloat = 1.0
-    milestones: list[PositiveInt] = []
-    gamma: PositiveFloat = 0.1
+    warmup: CountOrZero = 0
+    warmup_start: Weight = 0.0
+    end_lr: Weight = 0.0
+    power: Annotated[float, Field(gt=0, le=100)] = 1.0
+    milestones: list[Count] = Field(default=[], max_length=MAX_LISTED)
+    gamma: Annotated[float, Field(gt=0, le=100)] = 0.1
 
 
 class TrainingRecipe(ProtocolSettings):
@@ -184,18 +173,18 @@ class TrainingRecipe(ProtocolSettings):
     # ``accumulate`` only saves memory, except where ``draws_per_piece`` says otherwise and with batch norm
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = frozenset({"workers", "loggers", "accumulate"})
 
-    epochs: PositiveInt | None = None
-    iterations: PositiveInt | None = None
-    batch_size: PositiveInt
-    accumulate: PositiveInt = 1
+    epochs: Count | None = None
+    iterations: Count | None = None
+    batch_size: BatchSize
+    accumulate: BatchSize = 1
     drop_last: bool = False
     optimizer: OptimizerConfig
     schedule: LrScheduleConfig
-    clip_grad: PositiveFloat | None = None
+    clip_grad: Annotated[float, Field(gt=0, le=1e12)] | None = None
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"
-    val_interval: PositiveInt = 1
-    workers: NonNegativeInt = 0
-    loggers: list[Literal["tensorboard", "wandb", "mlflow"]] = ["tensorboard"]
+    val_interval: Count = 1
+    workers: WorkerCount = 0
+    loggers: list[Literal["tensorboard", "wandb", "mlflow"]] = Field(default=["tensorboard"], max_length=MAX_LISTED)
 
     @field_validator("loggers")
     @classmethod

@@ -52,7 +52,7 @@ def derive_seed(*parts: int) -> int:
 def seed_all(seed: int) -> None:
     """Seed the generators of Python, numpy and torch (all devices)."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # numpy accepts 32 bits only
+    np.random.seed(seed % 2**32)  # numpy accepts 32 bits only, and a derived seed has 63
     torch.manual_seed(seed)
 
 

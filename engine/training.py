@@ -18,7 +18,6 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch.utils.data import DataLoader, Sampler, default_collate
 
-from engine import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.calibration.training_timer import TrainingMeasured, make_training_timers, time_test_batches
 from engine.checkpoints import (
     MAX_KEPT_CHECKPOINTS,
@@ -29,6 +28,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
+from engine.data.worker_faults import report_lost_batches
 from engine.device import (
     decide_on_rank0,
     get_dist_info,
@@ -43,7 +43,6 @@ from engine.optimizer import create_optim_wrapper
 from engine.processes.batch_norm import synchronise_batch_norm
 from engine.processes.library_programs import start_no_programs
 from engine.processes.random_draws import share_random_draws
-from engine.progress import ProgressHook
 from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe
 from engine.seeding import InfiniteSeededSampler, MapDataset, ReseedHook, SeededDataset, SeededSampler, seed_all
@@ -52,6 +51,8 @@ from engine.training_checks.divergence import DivergenceHook
 from engine.training_checks.log_faults import hush_logger_threads
 from engine.training_checks.shared_buffers import SharedBuffersHook
 from engine.training_checks.training_space import require_checkpoint_space
+from engine.training_reports import mlflow_backend  # noqa: F401 - registers it with mmengine
+from engine.training_reports.progress_hook import ProgressHook
 from foundation.errors import UserError
 
 _HARMLESS_WARNINGS = (
@@ -314,6 +315,7 @@ def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
         batch_size=size // processes,
         sampler=sampler,
         num_workers=job.recipe.workers,
+        worker_init_fn=report_lost_batches,
         collate_fn=job.collate_fn,
         pin_memory=job.device == "cuda",
         drop_last=job.recipe.drop_last and job.recipe.by_epoch,
@@ -327,6 +329,7 @@ def _build_eval_loader(job: TrainingJob, dataset: MapDataset[Any]) -> DataLoader
         batch_size=max(1, job.recipe.batch_size // get_dist_info()[1] // job.recipe.accumulate),
         sampler=DefaultSampler(dataset, shuffle=False, round_up=False),  # every item is scored exactly once
         num_workers=job.recipe.workers,
+        worker_init_fn=report_lost_batches,
         collate_fn=job.collate_fn,
         pin_memory=job.device == "cuda",
     )

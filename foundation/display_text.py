@@ -53,7 +53,10 @@ def shorten_value(value: object, limit: int = MAX_QUOTED) -> str:
     >>> shorten_value("x" * 500, limit=20)
     "'xxxxxxxxx ... (502 characters)"
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return f"a {type(value).__name__} that cannot be written"
     if len(text) <= limit:
         return text
     return f"{text[: limit // 2]} ... ({len(text)} characters)"

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.display_text import shorten_value
 from foundation.errors import UserError
+from foundation.values.path_text import find_path_fault
 
 
 class EnvironmentVariable(NamedTuple):
@@ -28,10 +30,14 @@ class EnvironmentVariable(NamedTuple):
         """
         # read at every call, not at import: tests and notebooks change variables while the process runs
         value = os.environ.get(self.name, "")
+        if value and (fault := find_path_fault(value)):
+            raise UserError(f"${self.name} is {shorten_value(value)}, which is no path: {fault}")
         try:
             return Path(value).expanduser() if value else None
         except RuntimeError as error:
-            raise UserError(f"${self.name} is {value!r}, a home folder that is not known; write its path") from error
+            raise UserError(
+                f"${self.name} is {shorten_value(value)}, a home folder that is not known; write its path"
+            ) from error
 
     def read_switch(self) -> bool:
         """Return whether the variable switches something on; unset, empty and ``0`` mean off.
@@ -44,7 +50,7 @@ class EnvironmentVariable(NamedTuple):
             return False
         if value in ("1", "true", "yes", "on"):
             return True
-        raise UserError(f"${self.name} is {value!r}; set it to 1 or 0")
+        raise UserError(f"${self.name} is {shorten_value(value)}; set it to 1 or 0")
 
 
 DATA_ROOT_VAR = EnvironmentVariable("BENCH_DATA", "where data sets live when --data-root is not given (default: data/)")

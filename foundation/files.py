@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from foundation.errors import StorageError, UserError
+from foundation.storage.leftovers import make_partial_file
+from foundation.storage.reading_progress import report_reading
 from foundation.storage.write_faults import make_storage_error, name_write_faults
 
 
@@ -47,7 +49,7 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         StorageError: the file cannot be written; also where the block has overlooked that.
     """
     with name_write_faults(path):
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        descriptor, partial = make_partial_file(path)
     watched = _WatchedFile(descriptor, "wb")
     file = io.BufferedWriter(watched)
     try:
@@ -63,12 +65,12 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
                 raise watched.fault
             os.fsync(descriptor)
             file.close()
-            grant_default_mode(Path(name))
-            Path(name).replace(path)
+            grant_default_mode(partial)
+            partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):  # what is still in the buffer does not fit either
             file.close()
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     _fsync_dir(path.parent)
 
@@ -112,7 +114,9 @@ def sha256_chunks(chunks: Iterable[bytes]) -> str:
 def sha256_file(path: Path) -> str:
     """The SHA-256 of a file's content, as 64 hexadecimal digits."""
     with path.open("rb") as file:
-        return sha256_chunks(iter(lambda: file.read(1 << 20), b""))
+        return sha256_chunks(
+            report_reading(path, os.fstat(file.fileno()).st_size, iter(lambda: file.read(1 << 20), b""))
+        )
 
 
 _FileState = tuple[str, int, int, int, int]
@@ -175,7 +179,7 @@ def ensure_writable_dir(folder: Path) -> None:
             pass
     except OSError as error:
         fault = make_storage_error(folder, error)
-        advice = "free some space, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        advice = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise StorageError(
             f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
             error.errno or 0,

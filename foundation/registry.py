@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, NamedTuple, TypeVar
 
+from foundation.display_text import shorten_value
 from foundation.errors import BenchError, BrokenPluginError, NameConflictError, UnknownNameError, UserError
 from foundation.source_hash import hash_module_sources
 from foundation.suggest import did_you_mean
@@ -97,12 +98,14 @@ class Registry(Generic[T]):
         """
         self._load_plugins()
         if not isinstance(name, str):  # a call from a notebook
-            raise UnknownNameError(f"a {self.kind} has a name, which is a text, not {name!r:.80}")
+            raise UnknownNameError(f"a {self.kind} has a name, which is a text, not {shorten_value(name, 80)}")
         if name in self._loaded:
             return self._loaded[name]
         if name not in self._targets:
             hint = f"see: bench list {self.kind}s"
-            raise UnknownNameError(f"unknown {self.kind} {name!r}{did_you_mean(name, self._targets, hint=hint)}")
+            raise UnknownNameError(
+                f"unknown {self.kind} {shorten_value(name)}{did_you_mean(name, self._targets, hint=hint)}"
+            )
         source = self._targets[name]
         if module := self.get_plugin_module(name):
             # before the import: whoever asks for this digest later learns whether the files were edited since

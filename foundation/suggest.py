@@ -25,10 +25,18 @@ def did_you_mean(name: str, known: Iterable[str], *, hint: str = "") -> str:
     return _describe_similar_names(name, tuple(sorted(known)), hint)
 
 
+_MAX_COMPARED = 300
+"""Number of characters of a name that is compared with others."""
+
+
 @lru_cache(maxsize=1024)  # many records may name the same backbone that is not installed
 def _describe_similar_names(name: str, known: tuple[str, ...], hint: str) -> str:
+    # nobody means a similar name by nothing, and comparing very long texts takes minutes
+    compared = known if len(name.strip()) > 0 and len(name) <= _MAX_COMPARED else ()
     # sorting is stable, so equally similar names stay in alphabetical order
-    scored = sorted(((_name_similarity(name.lower(), item.lower()), item) for item in known), key=lambda pair: -pair[0])
+    scored = sorted(
+        ((_name_similarity(name.lower(), item.lower()), item) for item in compared), key=lambda pair: -pair[0]
+    )
     # difflib's own cutoff for close matches is 0.6; slightly lower also catches two typos in a short name
     close = [item for score, item in scored[:3] if score > 0.55]
     if close:

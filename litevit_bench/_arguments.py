@@ -7,8 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foundation.display_text import shorten_value
 from foundation.errors import UserError
 from foundation.suggest import did_you_mean
+from foundation.values.number_ranges import MAX_SEED
+from foundation.values.path_text import find_path_fault
 
 if TYPE_CHECKING:
     from engine.data.data_options import DataOptions
@@ -27,17 +30,21 @@ def require_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """
     if value not in choices:
         hint = f"choose from {', '.join(map(str, choices))}"
-        raise UserError(f"{name} cannot be {value!r}{did_you_mean(str(value), list(map(str, choices)), hint=hint)}")
+        raise UserError(
+            f"{name} cannot be {shorten_value(value)}{did_you_mean(str(value), list(map(str, choices)), hint=hint)}"
+        )
 
 
-def require_whole_number(name: str, value: Any) -> None:
-    """Accept an ``int``; ``True`` and 1.0 would be other seeds in a record than 1.
+def require_whole_number(name: str, value: Any, low: int = 0, high: int = MAX_SEED) -> None:
+    """Accept an ``int`` in a range, by default that of seeds; ``True`` and 1.0 would be other seeds in a record than 1.
 
     Raises:
         UserError: anything else.
     """
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{name} must be a whole number, not {value!r}")
+        raise UserError(f"{name} must be a whole number, not {shorten_value(value)}")
+    if not low <= value <= high:
+        raise UserError(f"{name} must be from {low} to {high}, not {shorten_value(value)}")
 
 
 def list_words(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -53,6 +60,8 @@ def require_path(name: str, value: Any) -> Path:
     """
     if not isinstance(value, str | os.PathLike):
         raise UserError(f"{name} must be a path, a text or a pathlib.Path, not {type(value).__name__}")
+    if fault := find_path_fault(os.fsdecode(value)):
+        raise UserError(f"{name} is {shorten_value(os.fsdecode(value))}, which is no path: {fault}")
     return Path(value).expanduser()
 
 

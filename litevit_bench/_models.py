@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from foundation.values.number_ranges import MAX_BATCH, MAX_SIDE
 from litevit_bench._arguments import require_choice, require_whole_number
 
 if TYPE_CHECKING:
@@ -131,8 +132,9 @@ def profile(
 
     require_choice("dtype", dtype, ("fp32", "bf16", "fp16"))
     require_choice("device", device, ("cpu", "cuda", "mps"))
-    require_whole_number("batch_size", batch_size)
-
+    require_whole_number("batch_size", batch_size, 1, MAX_BATCH)
+    if img_size is not None:
+        require_whole_number("img_size", img_size, 1, MAX_SIDE)
     return profile_backbone(backbone, img_size=img_size, batch_size=batch_size, device=device, dtype=dtype)
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from engine.recipe import StrictConfig, TrainingRecipe, VoteTemperature
+from engine.recipe import StrictConfig, TrainingRecipe
+from engine.settings.setting_types import (
+    Channels,
+    Count,
+    CountOrZero,
+    Depth,
+    Fraction,
+    LayerIndex,
+    PositiveWeight,
+    Side,
+    VoteTemperature,
+    Weight,
+)
 
 
 class KnnMonitorSettings(StrictConfig):
@@ -20,10 +32,10 @@ class KnnMonitorSettings(StrictConfig):
         temperature: of the votes' weights, 1e-4 to 1e4.
     """
 
-    interval: NonNegativeInt = 0
-    bank_size: PositiveInt = 2000
-    num_queries: PositiveInt = 500
-    k: PositiveInt = 20  # k and temperature as in DINO's evaluation, see engine.knn
+    interval: CountOrZero = 0
+    bank_size: Count = 2000
+    num_queries: Count = 500
+    k: Count = 20  # k and temperature as in DINO's evaluation, see engine.knn
     temperature: VoteTemperature = 0.07
 
 
@@ -39,9 +51,9 @@ class PretrainRecipe(TrainingRecipe):
         knn_monitor: the k-NN check; data without labels are not checked.
     """
 
-    img_size: PositiveInt | None = None
-    scale: list[float] = Field(default=[0.2, 1.0], min_length=2, max_length=2)
-    flip: float = Field(default=0.5, ge=0, le=1)
+    img_size: Side | None = None
+    scale: list[Fraction] = Field(default=[0.2, 1.0], min_length=2, max_length=2)
+    flip: Fraction = 0.5
     ema: float | None = Field(default=None, gt=0, lt=1)
     knn_monitor: KnnMonitorSettings = KnnMonitorSettings()
 
@@ -72,9 +84,9 @@ class DecoderShape(StrictConfig):
         heads: attention heads; ``None`` for one head per 32 channels.
     """
 
-    width: PositiveInt | None = None
-    depth: PositiveInt = 1
-    heads: PositiveInt | None = None
+    width: Channels | None = None
+    depth: Depth = 1
+    heads: Channels | None = None
 
 
 class MaskedRecipe(PretrainRecipe):
@@ -91,7 +103,7 @@ class MaskedRecipe(PretrainRecipe):
     mask_ratio: float = Field(default=0.75, gt=0, lt=1)
     norm_pix: bool = True
     positions: Literal["fixed", "learned"] = "fixed"
-    visible_loss: NonNegativeFloat = 0.0
+    visible_loss: Weight = 0.0
     decoder: DecoderShape = DecoderShape()
 
 
@@ -111,12 +123,12 @@ class Distillation(StrictConfig):
         hidden_targets: hidden states of the teacher, one per state of the student; empty for the rule above.
     """
 
-    attention: NonNegativeFloat = 1.0
-    attention_layers: list[PositiveInt] = Field(default_factory=list)
-    attention_targets: list[PositiveInt] = Field(default_factory=list)
-    hidden: NonNegativeFloat = 0.0
-    hidden_layers: list[NonNegativeInt] = Field(default_factory=list)
-    hidden_targets: list[NonNegativeInt] = Field(default_factory=list)
+    attention: Weight = 1.0
+    attention_layers: list[Depth] = Field(default_factory=list, max_length=100)
+    attention_targets: list[Depth] = Field(default_factory=list, max_length=100)
+    hidden: Weight = 0.0
+    hidden_layers: list[LayerIndex] = Field(default_factory=list, max_length=100)
+    hidden_targets: list[LayerIndex] = Field(default_factory=list, max_length=100)
 
     @model_validator(mode="after")
     def _check_targets(self) -> Distillation:
@@ -142,7 +154,7 @@ class DecoupledRecipe(DistillRecipe):
         decode_layer: the block (from 1) whose output the decoder reads; ``None`` for two thirds of the depth (8 of 12).
     """
 
-    decode_layer: PositiveInt | None = None
+    decode_layer: Depth | None = None
 
 
 class SimmimRecipe(PretrainRecipe):
@@ -154,7 +166,7 @@ class SimmimRecipe(PretrainRecipe):
     """
 
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
-    mask_patch_size: PositiveInt = 32
+    mask_patch_size: Side = 32
 
 
 class SimmimDistillRecipe(SimmimRecipe):
@@ -165,8 +177,8 @@ class SimmimDistillRecipe(SimmimRecipe):
         decoder_width: channels of the decoder's block.
     """
 
-    attention: PositiveFloat = 1.0
-    decoder_width: PositiveInt = 96
+    attention: PositiveWeight = 1.0
+    decoder_width: Channels = 96
 
 
 class ColorAugmentation(StrictConfig):
@@ -181,11 +193,18 @@ class ColorAugmentation(StrictConfig):
         solarize_p: probabilities of inverting all values from one half upward.
     """
 
-    jitter: list[NonNegativeFloat] = Field(default=[0.4, 0.4, 0.2, 0.1], min_length=4, max_length=4)
-    jitter_p: float = Field(default=0.8, ge=0, le=1)
-    grayscale_p: float = Field(default=0.2, ge=0, le=1)
-    blur_p: list[float] = Field(default=[1.0, 0.1], min_length=2, max_length=2)
-    solarize_p: list[float] = Field(default=[0.0, 0.2], min_length=2, max_length=2)
+    jitter: list[Annotated[float, Field(ge=0, le=10)]] = Field(default=[0.4, 0.4, 0.2, 0.1], min_length=4, max_length=4)
+    jitter_p: Fraction = 0.8
+    grayscale_p: Fraction = 0.2
+    blur_p: list[Fraction] = Field(default=[1.0, 0.1], min_length=2, max_length=2)
+    solarize_p: list[Fraction] = Field(default=[0.0, 0.2], min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def _check_hue(self) -> ColorAugmentation:
+        # half a turn around the circle of colors, beyond which every hue was reached already
+        if self.jitter[3] > 0.5:
+            raise ValueError(f"the fourth value of jitter, {self.jitter[3]:g}, is above 0.5, the largest change of hue")
+        return self
 
 
 class MocoRecipe(PretrainRecipe):
@@ -204,10 +223,10 @@ class MocoRecipe(PretrainRecipe):
     # batch statistics than the complete batch.
     NON_IDENTITY_FIELDS = frozenset({"workers", "loggers"})
 
-    scale: list[float] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
+    scale: list[Fraction] = Field(default=[0.08, 1.0], min_length=2, max_length=2)
     temperature: float = Field(default=0.2, ge=1e-3, le=1e3)
     momentum: float = Field(default=0.99, ge=0, lt=1)
-    hidden_dim: PositiveInt = 4096
-    out_dim: PositiveInt = 256
+    hidden_dim: Channels = 4096
+    out_dim: Channels = 256
     freeze_patch_embed: bool = False
     color_augmentation: ColorAugmentation = ColorAugmentation()

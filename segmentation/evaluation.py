@@ -5,6 +5,7 @@ mmseg's ``IoUMetric`` counts the same images independently. A run has a score on
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from foundation.errors import BenchError, NonFiniteError
+from foundation.files import write_atomic
 from segmentation.data.labels import IGNORE_INDEX, LabelSpace
 from segmentation.metrics import (
     ClassAreas,
@@ -151,7 +153,10 @@ class SegmentationMetric(BaseMetric):
         path = self.prediction_folder / f"{self.image_names[sample.item]}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         # as `bench score` reads predictions back
-        Image.fromarray(sample.predicted.numpy().astype(np.uint8) + np.uint8(self.label_space.first_label)).save(path)
+        stream = io.BytesIO()
+        values = sample.predicted.numpy().astype(np.uint8) + np.uint8(self.label_space.first_label)
+        Image.fromarray(values).save(stream, "PNG")
+        write_atomic(path, stream.getvalue())
 
     def compute_metrics(self, results: Sequence[ImageAreas]) -> dict[str, float]:
         """Compute the four scores in percent from the rows of all processes.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
+from engine.settings.setting_types import BatchSize, ForeignConfig, LayerIndex, Side
+from foundation.display_text import shorten_value
 
 
 class SegmentationAugmentation(StrictConfig):
@@ -23,8 +25,8 @@ class SegmentationAugmentation(StrictConfig):
     """
 
     # lists and not tuples: a record is JSON, and pydantic's strict mode takes no list where it expects a tuple
-    scale: list[PositiveInt] = Field(min_length=2, max_length=2)
-    ratio: list[PositiveFloat] = Field(default=[0.5, 2.0], min_length=2, max_length=2)
+    scale: list[Side] = Field(min_length=2, max_length=2)
+    ratio: list[Annotated[float, Field(ge=0.01, le=100)]] = Field(default=[0.5, 2.0], min_length=2, max_length=2)
     cat_max_ratio: float = Field(default=0.75, gt=0, le=1)
     flip: float = Field(default=0.5, ge=0, le=1)
     photometric: bool = True
@@ -41,8 +43,8 @@ class InferenceSettings(StrictConfig):
     """
 
     mode: Literal["slide", "whole"] = "slide"
-    stride: PositiveInt
-    scale: list[PositiveInt] | None = Field(default=None, min_length=2, max_length=2)
+    stride: Side
+    scale: list[Side] | None = Field(default=None, min_length=2, max_length=2)
 
 
 class SegmentationRecipe(TrainingRecipe):
@@ -65,14 +67,14 @@ class SegmentationRecipe(TrainingRecipe):
     # the number of windows per forward pass can differ between machines without changing what is measured
     NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = TrainingRecipe.NON_IDENTITY_FIELDS | {"window_batch"}
 
-    crop: PositiveInt
-    out_indices: list[int] | None = None
+    crop: Side
+    out_indices: list[LayerIndex] | None = Field(default=None, min_length=1, max_length=100)
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     frozen: bool = False
     train: SegmentationAugmentation
     test: InferenceSettings
-    model: dict[str, Any]
-    window_batch: PositiveInt = 8
+    model: ForeignConfig
+    window_batch: BatchSize = 8
 
     @property
     def draws_per_piece(self) -> bool:
@@ -89,4 +91,21 @@ class SegmentationRecipe(TrainingRecipe):
             )
         if "decode_head" not in self.model:
             raise ValueError("model has no decode_head; add one")
+        for name, part in self.model.items():
+            _check_model_part(name, part)
         return self
+
+
+def _check_model_part(name: str, part: Any) -> None:
+    """Check what bench itself knows of a neck or head; mmseg checks the rest when it builds the network."""
+    if not isinstance(part, dict | None):
+        raise ValueError(f"model.{name} is {shorten_value(part)}, and not the settings of a part of the network")
+    settings = part or {}
+    if "type" in settings and not isinstance(settings["type"], str):
+        raise ValueError(
+            f"model.{name}.type is {shorten_value(settings['type'])}, and not the name of a class of mmseg"
+        )
+    for key, low, high, kinds in (("channels", 1, 2**16, int), ("dropout_ratio", 0, 1, int | float)):
+        value = settings.get(key, low)
+        if not isinstance(value, kinds) or isinstance(value, bool) or not low <= value <= high:
+            raise ValueError(f"model.{name}.{key} must be a number from {low} to {high}, not {shorten_value(value)}")

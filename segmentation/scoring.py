@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from engine.data.decode import HEADER_ERRORS, open_header
 from engine.data.image_formats import is_image_name
 from engine.data.tree_files import is_litter
 from engine.progress_bar import log_message
@@ -229,9 +229,9 @@ def _read_prediction(
 def _require_numbers(path: Path) -> None:
     """Refuse a prediction that is colored like the label files of its data."""
     try:
-        with Image.open(path) as picture:
+        with open_header(path) as picture:
             mode = picture.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except HEADER_ERRORS:
         return  # reading it says better what is wrong with it
     if mode in ("RGB", "RGBA"):
         raise DataError(

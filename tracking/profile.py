@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -20,6 +18,8 @@ from backbones.create import create_backbone
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT
 from engine.data import photographs
+from engine.pictures.image_files import write_image
+from foundation.storage.leftovers import open_scratch_folder
 from tracking.data.crops import crop_window, make_crop_window
 from tracking.data.pair import CropSizes
 from tracking.data.readers.sequence import NumberedFiles, Video
@@ -166,11 +166,11 @@ def make_synthetic_video() -> Iterator[Video]:
         photographs.load_photos(photographs.TEST_PHOTOS)[1],
         (BENCHMARK_WIDTH + 2 * BENCHMARK_FRAMES, BENCHMARK_HEIGHT + BENCHMARK_FRAMES),
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with open_scratch_folder("frames") as folder:
         for number in range(BENCHMARK_FRAMES):
             # one pixel to the right per frame, and half a pixel down
             frame = photo[number // 2 : number // 2 + BENCHMARK_HEIGHT, number : number + BENCHMARK_WIDTH, ::-1]
-            cv2.imwrite(f"{folder}/{number + 1:08d}.jpg", frame)
+            write_image(folder / f"{number + 1:08d}.jpg", frame)
         boxes = np.tile([BENCHMARK_WIDTH / 2 - 40.0, BENCHMARK_HEIGHT / 2 - 30.0, 80.0, 60.0], (BENCHMARK_FRAMES, 1))
-        frames = NumberedFiles(Path(folder), "{:08d}.jpg", BENCHMARK_FRAMES)
+        frames = NumberedFiles(folder, "{:08d}.jpg", BENCHMARK_FRAMES)
         yield Video("synthetic", frames, boxes, np.ones(BENCHMARK_FRAMES, np.bool_))

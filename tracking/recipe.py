@@ -6,10 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from engine.evaluation.model_source import Precision, Runtime
 from engine.recipe import StrictConfig, TrainingRecipe
+from engine.settings.setting_types import (
+    BatchSize,
+    Channels,
+    Count,
+    CropFactor,
+    Fraction,
+    PathText,
+    ProcessCount,
+    Side,
+    Weight,
+)
 from tracking.data.crops import CropGeometry
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.readers.got10k_splits import Got10kChoice, Got10kSplit
@@ -31,13 +42,13 @@ class DatasetWeights(StrictConfig):
         trackfolder: the user's own sequences in the folder ``train`` below the data root.
     """
 
-    photos: NonNegativeFloat = 0.0
-    mini_lasot: NonNegativeFloat = 0.0
-    lasot: NonNegativeFloat = 0.0
-    got10k: NonNegativeFloat = 0.0
-    trackingnet: NonNegativeFloat = 0.0
-    coco: NonNegativeFloat = 0.0
-    trackfolder: NonNegativeFloat = 0.0
+    photos: Weight = 0.0
+    mini_lasot: Weight = 0.0
+    lasot: Weight = 0.0
+    got10k: Weight = 0.0
+    trackingnet: Weight = 0.0
+    coco: Weight = 0.0
+    trackfolder: Weight = 0.0
 
     @model_validator(mode="after")
     def _has_nonzero_weight(self) -> DatasetWeights:
@@ -102,40 +113,40 @@ class TrackingRecipe(TrainingRecipe):
 
     LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_frames": None, "got10k_split": "train_full"}
 
-    template_size: PositiveInt
-    search_size: PositiveInt
+    template_size: Side
+    search_size: Side
     # defaults are those of OSTrack at 256 px; the protocols in configs/ name whatever differs
-    template_factor: PositiveFloat = 2.0
-    search_factor: PositiveFloat = 4.0
+    template_factor: CropFactor = 2.0
+    search_factor: CropFactor = 4.0
     geometry: CropGeometry = "ostrack"
-    center_jitter: NonNegativeFloat = 3.0
-    scale_jitter: NonNegativeFloat = 0.25
-    pairs: PositiveInt
-    val_pairs: PositiveInt
-    max_frame_gap: PositiveInt = 200
+    center_jitter: float = Field(default=3.0, ge=0, le=100)
+    scale_jitter: float = Field(default=0.25, ge=0, le=10)
+    pairs: Count
+    val_pairs: Count
+    max_frame_gap: Count = 200
     dataset_weights: DatasetWeights
     got10k_split: Got10kSplit = "train_full"
-    got10k_list: str | None = None
-    got10k_exclude: str | None = None
-    grayscale: float = Field(default=0.05, ge=0, le=1)
-    flip: float = Field(default=0.5, ge=0, le=1)
-    frame_flip: float = Field(default=0.5, ge=0, le=1)
-    brightness: float = Field(default=0.2, ge=0, le=1)
+    got10k_list: PathText | None = None
+    got10k_exclude: PathText | None = None
+    grayscale: Fraction = 0.05
+    flip: Fraction = 0.5
+    frame_flip: Fraction = 0.5
+    brightness: Fraction = 0.2
     skip_unreadable: bool = False
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     # each tower halves the channels three times, down to an eighth
-    head_channels: PositiveInt = Field(default=256, multiple_of=8)
+    head_channels: Channels = Field(default=256, multiple_of=8)
     use_ce: bool = False
     ce: CandidateElimination = CandidateElimination()
     asymmetric_attention: bool = False
     box_loss_cell: Literal["predicted", "center"] = "predicted"
-    focal_weight: NonNegativeFloat = 1.0
-    giou_weight: NonNegativeFloat = 2.0
-    l1_weight: NonNegativeFloat = 5.0
-    norm_group: PositiveInt = DEFAULT_NORM_GROUP
-    track_processes: PositiveInt | None = None
-    track_batch: PositiveInt = 16
-    max_frames: PositiveInt | None = None
+    focal_weight: Weight = 1.0
+    giou_weight: Weight = 2.0
+    l1_weight: Weight = 5.0
+    norm_group: BatchSize = DEFAULT_NORM_GROUP
+    track_processes: ProcessCount | None = None
+    track_batch: BatchSize = 16
+    max_frames: Count | None = None
     runtime: Runtime = "torch"
     runtime_precision: Precision = "f32"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +18,8 @@ from engine.run_environment import collect_package_versions, utc_now
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_file
 from foundation.plural import format_count
-from results.records.store import next_attempt_folder, read_record
+from foundation.storage.leftovers import open_scratch_folder
+from results.records.store import claim_attempt_folder, read_record
 from tracking.as_is.runtime_tracker import make_file_origin
 from tracking.deployment.export import export_model
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
@@ -235,8 +235,8 @@ def _load_checkpoint_tracker(request: TrackVideoRequest, backbone: str) -> Loade
         return LoadedTracker(Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), device, facts)
     origin = make_file_origin(backbone, "track", request.checkpoint, sha256)
     # a graph in memory is all that tracking needs, and the file of a large ViT would stand beside every video
-    with TemporaryDirectory(prefix="bench-track-") as folder:
-        made = export_model(model, recipe.crop_sizes(), origin, FORMAT_BY_RUNTIME[runtime], precision, Path(folder))
+    with open_scratch_folder("track") as folder:
+        made = export_model(model, recipe.crop_sizes(), origin, FORMAT_BY_RUNTIME[runtime], precision, folder)
         tracker = find_exported_tracker(made.folder, runtime, precision)()
     # as in the record of an evaluation: how far its boxes are from PyTorch's stands beside them
     facts["export"] = made.manifest.model_dump(mode="json", include={"files", "parity", "calibration"})
@@ -255,7 +255,7 @@ def choose_result_folder(requested: Path | None, source_name: str) -> Path:
     """
     if requested is None:
         # a result is never overwritten
-        folder = next_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
+        folder = claim_attempt_folder(DEFAULT_RESULTS_DIR, source_name)
     else:
         folder = requested
         to_opencv_path(folder)  # refuses a name that OpenCV cannot write a video to

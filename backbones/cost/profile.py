@@ -16,7 +16,7 @@ from backbones.cost.memory import MEMORY_METHODS, measure_peak_memory
 from backbones.create import create_backbone
 from backbones.registry import get_card
 from foundation.errors import UserError
-from foundation.machine_load import (
+from foundation.machine.machine_load import (
     MachineLoad,
     get_processor_name,
     is_machine_busy,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from backbones.weight_sources.hub import HUB_CONFIG, read_timm_config
 from foundation.errors import CheckpointError
+from foundation.text.user_json import read_user_json
 
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
 """The file in which the hub's libraries state how images are normalized."""
@@ -67,7 +67,7 @@ def read_stated_input(path: Path) -> StatedInput:
 def _read_normalization(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """Return mean and std as a preprocessor's configuration states them, for pixels in 0..1; ``None`` without both."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_user_json(path)
         if not content.get("do_rescale", True):
             return None  # whoever called it scaled the pixels
         if content.get("do_normalize", True):

@@ -6,7 +6,6 @@ What the hub's cache on this machine has is never asked for again; everything el
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from backbones.card import BackboneCard, PretrainedWeights
 from foundation.errors import CheckpointError, NetworkError
 from foundation.network.access import open_network
+from foundation.text.user_json import read_user_json
 
 HUB_SCHEME = "hf-hub"
 HUB_PREFIX = f"{HUB_SCHEME}:"
@@ -155,7 +155,7 @@ def read_hub_preprocessing(name: str) -> dict[str, Any]:
         return {}
     path = _find_cached(name.removeprefix(HUB_PREFIX), HUB_CONFIG)
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        content = read_user_json(path) if path else {}
         inner = content.get("pretrained_cfg")
         stated = inner if isinstance(inner, dict) else content
         kinds: dict[str, Any] = {
@@ -213,7 +213,7 @@ def read_timm_config(path: Path) -> TimmConfig:
     import timm
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_user_json(path)
         if not isinstance(content, dict):
             raise TypeError("not a JSON object")
         inner = content.get("pretrained_cfg")

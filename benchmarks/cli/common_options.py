@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the parsers of their values. Imports nothing heavy."""
+"""Options that several verbs share. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.arguments.number_types import parse_label_value, parse_seed
 from engine.device import DEVICES
 from engine.processes.launcher import LAUNCHERS
 
@@ -14,29 +15,6 @@ if TYPE_CHECKING:
 
 RENAMED_OPTIONS = {"--low": "--lost-threshold", "--health": "--knn-data"}
 """Options of earlier versions and their present names; ``bench`` names the new one when the old one is used."""
-
-
-def parse_positive_int(text: str) -> int:
-    """Parse an integer above 0.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is anything else; argparse puts the name of the option before the message.
-    """
-    # int() alone would accept "1_000" and " 5 ", and isdecimal() alone the digits of other scripts
-    if not text.isascii() or not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
-    return int(text)
-
-
-def parse_nonnegative_int(text: str) -> int:
-    """Parse an integer, 0 or above.
-
-    Raises:
-        argparse.ArgumentTypeError: the text is anything else.
-    """
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or above, not {text!r}")
-    return int(text)
 
 
 def add_data_root_option(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +86,9 @@ def add_layout_options(parser: argparse.ArgumentParser) -> None:
     text = "table of file, label and, if there is one, split: CSV, JSON or parquet"
     group.add_argument("--labels", metavar="FILE", help=text)
     text = "label values of masks that are not scored"
-    group.add_argument("--ignore", nargs="+", action="extend", type=int, default=[], metavar="VALUE", help=text)
+    group.add_argument(
+        "--ignore", nargs="+", action="extend", type=parse_label_value, default=[], metavar="VALUE", help=text
+    )
     text = "label values of masks and the classes that they mean, e.g. 255=1"
     group.add_argument("--map", nargs="+", action="extend", default=[], metavar="VALUE=CLASS", help=text)
     group.add_argument("--colours", metavar="FILE", help="table of the colours of masks and their classes")
@@ -142,9 +122,8 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every verb that trains: seeds, tier, data, and what to do with partial data or old records."""
-    # plain int: a negative seed is refused with a sentence when the run is prepared, for Python callers as well
     text = "seeds of the runs; one record per seed; default: 0"
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="N", help=text)
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", default=[0], metavar="N", help=text)
     parser.add_argument(
         "--tier",
         choices=("smoke", "short", "full"),

@@ -11,17 +11,21 @@ import os
 import sys
 import traceback
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import NoReturn
 
+from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
-from foundation.display_text import escape_controls
+from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals
+from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
-from foundation.errors import BenchError, StorageError, UnknownNameError
+from foundation.errors import BenchError, StorageError, UnknownNameError, UserError
 from foundation.network.access import switch_network_off
+from foundation.storage.fault_isolation import show_traces
 from foundation.storage.write_faults import find_storage_error
 from foundation.suggest import did_you_mean
 
@@ -31,9 +35,11 @@ class OneLineErrorParser(argparse.ArgumentParser):
 
     Attributes:
         requested_verb: of the main parser: the verb on the command line.
+        words: the words of the command line; long ones are cut in messages.
     """
 
     requested_verb = ""
+    words: Sequence[str] = ()
 
     def error(self, message: str) -> NoReturn:
         """Write one sentence to stderr and exit with code 2."""
@@ -43,6 +49,7 @@ class OneLineErrorParser(argparse.ArgumentParser):
             words = {word.partition("=")[0] for word in message.split()}
             for old in RENAMED_OPTIONS.keys() & words:
                 message = f"{old} is called {RENAMED_OPTIONS[old]} now"
+        message = shorten_parser_message(message, self.words)
         # the options are those of a verb: argparse reports unknown ones as errors of the main parser
         verb = f" {self.requested_verb}" if self.requested_verb else ""
         write_message(f"{self.prog}{verb}: {message} (see: {self.prog}{verb} --help)")
@@ -56,26 +63,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the words after ``bench``; by default those of the process.
 
     Returns:
-        The exit code: 0 (done), 1 (a failure), 2 (something that the user can fix), 130 (interrupted).
+        The exit code: 0 (done), 1 (a failure), 2 (something that the user can fix), 128 + the number of the signal that
+        stopped it (130: Ctrl-C).
     """
     _open_missing_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        require_possible_words(words)
+    except UserError as error:
+        return _report_error(error, debug=False)
     # checked before argparse, which would list all verbs as "invalid choice" instead of suggesting one
     if words and not words[0].startswith("-") and words[0] not in VERBS:
-        message = f"unknown command {words[0]!r}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
+        message = f"unknown command {shorten_value(words[0])}{did_you_mean(words[0], VERBS, hint='see: bench --help')}"
         return _report_error(UnknownNameError(message), debug=False)
     try:
         # only the options of the requested verb, so that no other verb's module is imported
         parser = build_parser(words[:1])
+        OneLineErrorParser.words = words  # of the class, as a verb such as analyze has parsers of its own
         parser.requested_verb = next((word for word in words[:1] if word in VERBS), "")
         options = parser.parse_args(words)
     except SystemExit as done:  # argparse has already written the help text or the error
         return _end_with_flush(int(done.code or 0))
     # stored in every record
     options.command_line = ["bench", *words]
+    show_traces(options.debug)
     if getattr(options, "device", None) == "cpu":
         # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    with raise_stop_signals():
+        try:
+            return _run_verb(options)
+        except KeyboardInterrupt as stop:
+            return _report_stop(stop, options)
+
+
+def _run_verb(options: argparse.Namespace) -> int:
     try:
         if options.offline or OFFLINE_VAR.read_switch():
             switch_network_off()
@@ -83,15 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # before the verb: what it imports reads the variables that are checked and set here
             apply_launcher(options.launcher)
         return _end_with_flush(int(load_verb(options.verb).main(options)))
-    except KeyboardInterrupt:
-        resumes = options.verb in ("run", "pretrain", "sweep", "demo")
-        goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
-        write_message(f"bench: interrupted{goes_on}")
-        return 130  # shells use 128 + the signal number, and Ctrl-C sends SIGINT (2)
     except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
         return _drop_unwritten_output(1)
     # the last handler: a sentence instead of a trace; a plug-in that calls sys.exit(0) would look like success
-    except (Exception, SystemExit) as error:  # noqa: BLE001
+    except (Exception, SystemExit) as error:
+        stop = find_stop()
+        # a library may turn a stop into an error of its own, and the processes of a loader are sent the signal too
+        if stop is not None and not isinstance(error, BenchError):
+            raise stop from error
         return _drop_unwritten_output(_report_error(error, options.debug))
 
 
@@ -156,12 +177,25 @@ def _end_with_flush(code: int) -> int:
 
 
 def _drop_unwritten_output(code: int) -> int:
-    """Send what is left in the buffer of stdout to nowhere; Python would fail a second time when it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Send what cannot be written to nowhere (a terminal may be gone): Python would fail on it again at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code
+
+
+def _report_stop(stop: KeyboardInterrupt, options: argparse.Namespace) -> int:
+    """Say how to go on after Ctrl-C or another signal, and return the exit code that shells use for it."""
+    what = str(stop) if isinstance(stop, StopSignal) else "interrupted"
+    resumes = options.verb in ("run", "pretrain", "sweep", "demo")
+    goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
+    if options.debug:
+        with suppress(OSError):
+            sys.stderr.write(escape_controls("".join(traceback.format_exception(stop))))
+    write_message(f"bench: {what}{goes_on}")
+    return _drop_unwritten_output(get_stop_code(stop))
 
 
 def _report_error(error: BaseException, debug: bool) -> int:

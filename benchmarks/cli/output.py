@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -12,6 +13,11 @@ from typing import Any
 from foundation.display_text import escape_controls, format_one_line
 from foundation.errors import StorageError
 from foundation.storage.write_faults import make_storage_error
+
+MAX_MESSAGE = 8000
+"""Number of characters of a message; the lists of names and faults in messages are far shorter."""
+
+_LONG_WORD = re.compile(r"[^\s;,]{1001,}")
 
 
 def write_stdout(text: str) -> None:
@@ -61,9 +67,15 @@ def _find_narrow_encoding() -> str | None:
 
 
 def write_message(message: str) -> None:
-    """Write one line to stderr: an error or a warning. Where that cannot be written, the exit code must do."""
+    """Write one line to stderr: an error or a warning. Where that cannot be written, the exit code must do.
+
+    A value that a message quotes is shortened where the message is made; here is the net for whatever was forgotten.
+    """
+    text = _LONG_WORD.sub(lambda found: f"{found[0][:100]} ... ({len(found[0])} characters)", format_one_line(message))
+    if len(text) > MAX_MESSAGE:
+        text = f"{text[:MAX_MESSAGE]} ... ({len(text)} characters)"
     with suppress(OSError):
-        sys.stderr.write(format_one_line(message) + "\n")
+        sys.stderr.write(text + "\n")
 
 
 def write_json(value: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from analysis.request import BackboneChoice
 from backbones.weights import RANDOM_INIT
+from benchmarks.cli.arguments.number_types import parse_finite
 from benchmarks.cli.common_options import add_runs_option
 from engine.evaluation.model_source import PRECISIONS, RUNTIMES, ModelSource
 from foundation.errors import UserError
@@ -24,7 +25,7 @@ def add_start_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights-key", metavar="KEY", help=text)
     for name, what in (("--mean", "mean"), ("--std", "standard deviation")):
         text = f"{what} of each channel, for pixels from 0 to 1; default: the card's"
-        parser.add_argument(name, type=float, nargs="+", metavar="VALUE", help=text)
+        parser.add_argument(name, type=parse_finite, nargs="+", metavar="VALUE", help=text)
 
 
 def add_label_option(parser: argparse.ArgumentParser) -> None:

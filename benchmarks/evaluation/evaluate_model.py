@@ -30,7 +30,7 @@ from results.leaderboard.row_labels import require_row_label
 from results.records.identity import AS_IS, build_run_identity
 from results.records.measurements import RunCost
 from results.records.record import BackboneRecord, DatasetRecord, Record
-from results.records.store import lock_folder, require_outside_run, write_record
+from results.records.store import claim_attempt_folder, lock_folder, require_outside_run
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,13 @@ def evaluate_model(request: EvaluationRequest) -> CellResult:
         ensure_writable_dir(request.out)
         # no tier and no seed in the name: nothing is trained and nothing is drawn
         stem = f"{task.name}/{make_folder_name(record.backbone.name)}-{AS_IS}-{record.run_id}"
-        folder, done = choose_run_folder(request.out, stem, request.force_new or not opened.is_answerable)
+        is_new = request.force_new or not opened.is_answerable
+        folder, done = choose_run_folder(request.out, stem, is_new)
         if done is not None:
             report_other_label(done, record.backbone.label)
             return CellResult(folder, done, True)
+        if is_new:
+            folder = claim_attempt_folder(request.out, stem)
         with lock_folder(folder):
             return CellResult(folder, _evaluate_and_record(opened, folder, request), False)
 
@@ -194,7 +197,7 @@ def _evaluate_and_record(opened: OpenedEvaluation, folder: Path, request: Evalua
     cost = RunCost(phases={}, attempts=attempt)
     record = opened.record.model_copy(update={"cost": cost, "earlier_attempts": earlier})
     reset_peak_memory(evaluation.device)
-    with record_progress(folder, record):
+    with record_progress(folder, record) as write_finished:
         began = time.monotonic()
         outcome = evaluation.run(folder)
         seconds = time.monotonic() - began
@@ -204,7 +207,7 @@ def _evaluate_and_record(opened: OpenedEvaluation, folder: Path, request: Evalua
         finished = make_complete_record(
             record, evaluation.task, outcome, folder, evaluation.device, seconds, efficiency
         )
-        write_record(folder, finished)
+        write_finished(finished)
     # after the record, so that nothing about a picture can reach the number
     draw_run_pictures(evaluation.task, folder, finished, request.data_root, outcome.visualize)
     return finished

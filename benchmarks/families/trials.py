@@ -7,7 +7,6 @@ input size and pooling do to a genuine checkpoint.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
@@ -26,6 +25,7 @@ from backbones.weights import RANDOM_INIT, locate_weights
 from classification import plan as classification_plan
 from engine.task import DataReport, RunRequest
 from foundation.errors import BenchError
+from foundation.storage.leftovers import open_scratch_folder
 from segmentation import plan as segmentation_plan
 from segmentation.models.segmentor import build_segmentor, pad_to_patch
 from segmentation.recipe import SegmentationRecipe
@@ -72,10 +72,10 @@ def try_backbone(name: str, kinds: Collection[str] | None = None) -> dict[str, T
         Kind of task -> outcome.
     """
     chosen = {kind: trial for kind, trial in TRIALS.items() if kinds is None or kind in kinds}
-    with tempfile.TemporaryDirectory() as folder, _fixed_seed():
+    with open_scratch_folder("trial") as folder, _fixed_seed():
         try:
             card = get_card(name)
-            source = _OwnWeights(card, Path(folder) / "own.pth")
+            source = _OwnWeights(card, folder / "own.pth")
         except BenchError as error:
             return dict.fromkeys(chosen, Trial(False, reason=str(error)))
         return {kind: _run_trial(trial, source) for kind, trial in chosen.items()}

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.matrix.executors.executor import CellResources
@@ -29,8 +28,9 @@ from engine.calibration.scope import CalibrationScope, LoopMeasurement, open_cal
 from foundation.environment import get_cache_dir
 from foundation.errors import BenchError
 from foundation.files import iter_files, sha256_chunks, write_atomic
-from foundation.machine_load import is_machine_busy, start_load_meter
+from foundation.machine.machine_load import is_machine_busy, start_load_meter
 from foundation.run_scope import memoize_in_run, open_run_scope
+from foundation.storage.leftovers import open_scratch_folder
 
 KEY_PACKAGES = ("litevit-bench", "torch", "timm", "numpy", "scipy", "opencv-python", "onedl-mmengine")
 """Packages whose version may change how long a step takes."""
@@ -137,7 +137,12 @@ def _hash_timed_code() -> str:
 
 
 def _get_path(key: str) -> Path:
-    return get_cache_dir() / "calibrations" / f"{key}.json"
+    return get_calibration_dir() / f"{key}.json"
+
+
+def get_calibration_dir() -> Path:
+    """Return the folder of the findings, which may not exist yet."""
+    return get_cache_dir() / "calibrations"
 
 
 def load_calibration(key: str) -> Calibration | None:
@@ -241,7 +246,7 @@ def calibrate_cell(request: CellRequest, threads: int, limits: CalibrationScope 
         contextlib.redirect_stdout(nowhere),
         contextlib.redirect_stderr(nowhere),  # progress of a run that nobody asked for
         open_run_scope(hashes_all=request.hash_all, data_options=request.data_options),
-        TemporaryDirectory(prefix="bench-calibration-") as scratch,
+        open_scratch_folder("calibration") as scratch,
     ):
         resolved = resolve_cell(request)
         if resolved.task.domain in _RUN_MODULES:
@@ -253,7 +258,7 @@ def calibrate_cell(request: CellRequest, threads: int, limits: CalibrationScope 
         reset_peak_memory(resolved.request.device)
         with open_calibration(scope):
             # what belongs to a run's id would only be checked against checkpoints, and there are none
-            resolved.task.run(replace(resolved.request, run_id=""), resolved.plan, Path(scratch))
+            resolved.task.run(replace(resolved.request, run_id=""), resolved.plan, scratch)
         seconds, cpu_seconds = time.monotonic() - began, time.process_time() - cpu_began
     if not scope.loops:
         raise BenchError(f"task {request.task} has no loop that a calibration could time")

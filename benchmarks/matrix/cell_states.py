@@ -22,7 +22,7 @@ from foundation.errors import BenchError, RecordError
 from foundation.run_scope import open_run_scope
 from results.records.identity import RunIdentity
 from results.records.record import Record
-from results.records.store import RECORD_FILE, read_record
+from results.records.store import RECORD_FILE, is_folder_at_work, read_record
 
 CellState = Literal["done", "unfinished", "stale", "missing", "impossible"]
 """``done``: a complete record answers. ``unfinished``: an attempt goes on from its checkpoints. ``stale``: the only
@@ -221,14 +221,15 @@ def _look_up_attempts(status: CellStatus, stem: str, stores: Sequence[RunFolders
         if record.status == "invalidated":
             status = status._replace(reason=f"its record was withdrawn: {record.reason}")
         elif number == 0:
-            return status._replace(state="unfinished", reason=_describe_attempt(record), folder=folder)
+            return status._replace(state="unfinished", reason=_describe_attempt(record, folder), folder=folder)
     return status
 
 
-def _describe_attempt(record: Record) -> str:
+def _describe_attempt(record: Record, folder: Path) -> str:
     """Return in words how far an attempt has come that is not complete."""
     if record.status == "running":  # a process that was killed leaves the same record as one that is at work
-        return f"running: begun at {record.environment.started}, and at work still or killed"
+        where = {True: "at work still", False: "no process works on it any more", None: "at work still or killed"}
+        return f"running: begun at {record.environment.started}, and {where[is_folder_at_work(folder)]}"
     return f"{record.status}{': ' if record.reason else ''}{record.reason or ''}"
 
 

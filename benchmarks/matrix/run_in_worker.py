@@ -16,6 +16,7 @@ from pathlib import Path
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources
 from engine.processes.launcher import ALONE
 from foundation.errors import BenchError
+from foundation.storage.write_faults import find_storage_error, make_storage_error
 
 # each library that computes with threads reads its own variable when it is imported
 _THREAD_VARIABLES = (
@@ -65,7 +66,8 @@ def run_job(job: CellJob) -> CellReport:
         with _redirect_output(job.log_file):
             return _run_and_report(job, began)
     except OSError as error:  # a full disk, for example
-        failure = f"the output of the cell cannot be written to {job.log_file} ({error.strerror or error})"
+        reason = make_storage_error(job.log_file, error).strerror
+        failure = f"the output of the cell cannot be written to {job.log_file} ({reason})"
         return CellReport(job.number, None, False, time.monotonic() - began, failure, is_retryable=True)
 
 
@@ -91,7 +93,9 @@ def _report_failure(job: CellJob, error: BaseException, seconds: float) -> CellR
     from results.records.store import FolderLockedError
 
     # to stderr, which is the log file: the sentence is enough for the list of failures
-    traceback.print_exception(error)
+    with contextlib.suppress(OSError):  # on a full disk the sentence is all there is
+        traceback.print_exception(error)
+    error = find_storage_error(error) or error
     known = isinstance(error, BenchError)
     is_exit = isinstance(error, SystemExit)
     first_line = next(iter(str(error).splitlines()), "no message")

@@ -20,8 +20,10 @@ from benchmarks.task_registry import TASKS, is_test_only
 from engine.data.data_options import name_option
 from engine.data.data_sources import DATA_SOURCES, find_task_data
 from engine.task import Task
+from foundation.display_text import format_one_line
 from foundation.errors import BenchError, ConfigError, DataError, UserError
 from foundation.run_scope import open_run_scope
+from foundation.storage.regular_files import read_regular
 from foundation.suggest import did_you_mean
 from foundation.text.user_text import decode_user_text
 from results.records.identity import AS_IS
@@ -38,6 +40,7 @@ SUITES_DIR = Path(__file__).parent / "suites"
 CHECKPOINT_MARK = "@"
 """Separates a backbone from its start weights: ``mae_tiny@random``, ``vit_tiny@runs/pretrain/RUN``."""
 
+_MAX_SUITE_BYTES = 1 << 20
 _MAX_LISTED_FAULTS = 20
 
 
@@ -117,13 +120,14 @@ def read_suite(name: str) -> Suite:
     shipped = SUITES_DIR / f"{name}.toml"
     path = shipped if shipped.is_file() and not Path(name).exists() else Path(name)
     try:
-        content = tomllib.loads(decode_user_text(path.read_bytes(), path, ConfigError))
+        content = tomllib.loads(decode_user_text(read_regular(path, _MAX_SUITE_BYTES), path, ConfigError))
     except OSError as error:
         known = [file.stem for file in SUITES_DIR.glob("*.toml")]
         close = did_you_mean(name, known, hint=f"shipped suites: {', '.join(sorted(known))}")
         raise ConfigError(f"cannot read the suite {name}: {error.strerror or error}{close}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"suite {name} is not TOML: {error}") from error
+    # tomllib goes into nested arrays by recursion
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"suite {name} is not TOML: {format_one_line(str(error))}") from error
     try:
         return Suite.model_validate(content)
     except ValidationError as error:

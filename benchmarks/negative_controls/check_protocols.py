@@ -11,7 +11,6 @@ the baseline is repeated with other seeds, and all of its runs decide together, 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from engine.device import get_dist_info
 from engine.progress_bar import log_message
 from engine.task import ControlKind, MetricSpec, Task
 from foundation.errors import RecordError, UserError
+from foundation.storage.leftovers import open_scratch_folder
 from foundation.suggest import did_you_mean
 from results.records.record import Tier
 from results.statistics.estimates import IntervalEstimate, MetricSample, compute_difference
@@ -256,8 +256,8 @@ class _ProtocolCheck:
 @contextmanager
 def _open_store() -> Iterator[Path]:
     """Make a temporary folder for records and features, and remove it at the end."""
-    with tempfile.TemporaryDirectory(prefix="bench-controls-") as folder, use_feature_folder(Path(folder) / "features"):
-        yield Path(folder) / "runs"
+    with open_scratch_folder("controls") as folder, use_feature_folder(folder / "features"):
+        yield folder / "runs"
 
 
 def _compute_gain(runs: _ControlRuns, baseline: _ControlRuns, spec: MetricSpec) -> IntervalEstimate:

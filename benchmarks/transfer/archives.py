@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -33,9 +32,11 @@ from benchmarks.transfer.archive_manifest import (
     require_safe_name,
 )
 from engine.progress_bar import ProgressBar
-from foundation.errors import ArchiveError, UserError
+from foundation.errors import ArchiveError, StorageError, UserError
 from foundation.files import atomic_writer, sha256_file
+from foundation.storage.disk_space import find_existing_parent, require_space
 from foundation.storage.regular_files import open_regular
+from foundation.storage.write_faults import find_storage_error, make_storage_error, name_write_faults
 
 ARCHIVE_SUFFIXES = (".tar.zst", ".tar.gz", ".tar")
 ZSTD_LEVEL = 9
@@ -97,7 +98,9 @@ def write_archive(target: Path, kind: ArchiveKind, files: Sequence[ArchivedFile]
                     "its name end in .tar"
                 )
     except OSError as error:
-        raise UserError(f"cannot write {target} ({error}); free some space, or choose another place") from error
+        if (fault := find_storage_error(error, target)) is not None:
+            raise fault from error
+        raise UserError(f"cannot write {target} ({error}); choose another place") from error
     return manifest
 
 
@@ -156,7 +159,7 @@ def require_space_for_all(planned: Iterable[tuple[Path, int]]) -> None:
     sizes: dict[int, int] = {}
     folders: dict[int, Path] = {}
     for folder, num_bytes in planned:
-        device = _find_existing(folder).stat().st_dev
+        device = find_existing_parent(folder).stat().st_dev
         sizes[device] = sizes.get(device, 0) + num_bytes
         folders.setdefault(device, folder)
     for device, folder in folders.items():
@@ -173,17 +176,7 @@ def require_free_space(folder: Path, num_bytes: int) -> None:
     Raises:
         UserError: it has not.
     """
-    free = shutil.disk_usage(_find_existing(folder)).free
-    if num_bytes > free:
-        raise UserError(
-            f"{num_bytes / 1e9:,.2f} GB are to be written to {folder}, but only {free / 1e9:,.2f} GB are free there; "
-            "free some space, or choose another place"
-        )
-
-
-def _find_existing(folder: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists."""
-    return next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    require_space(folder, num_bytes, "the files")
 
 
 _Member = tuple[str, int, Iterator[bytes]]
@@ -271,7 +264,8 @@ def _open_members(path: Path) -> Iterator[Iterator[_Member]]:
             "another disk"
         ) from error
     except _DAMAGE as error:
-        # an error of the target (a full disk) comes here too, and says itself what it is
+        if isinstance(error, StorageError):  # of what is written: it says nothing about the archive
+            raise
         raise ArchiveError(f"cannot unpack {path}: {error or type(error).__name__}; copy the archive again") from error
 
 
@@ -306,6 +300,17 @@ def _read_exactly(stream: IO[bytes], size: int, path: Path) -> bytes:
     return b"".join(parts)
 
 
+def _create_file(target: Path) -> IO[bytes]:
+    """Create a file that is not there yet, and its folder."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.open("xb")
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise make_storage_error(target, error) from error
+
+
 def _next_manifest(members: Iterator[_Member], kind: ArchiveKind, path: Path) -> ArchiveManifest:
     name, size, chunks = next(members, ("", 0, iter(())))
     if name != MANIFEST_NAME or size > MAX_MANIFEST_BYTES:
@@ -331,11 +336,12 @@ def _write_target(target: Path | None, chunks: Iterator[bytes], entry: ManifestF
     with ExitStack() as stack:
         file: IO[bytes] | None = None
         if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(target.open("xb"))
+            file = stack.enter_context(_create_file(target))
         for chunk in chunks:
             digest.update(chunk)
-            if file is not None:
-                file.write(chunk)
+            if target is not None and file is not None:
+                with name_write_faults(target):
+                    file.write(chunk)
+                    file.flush()
     if digest.hexdigest() != entry.sha256:
         raise ArchiveError(f"{entry.path} in {path} does not have the SHA-256 of the manifest; copy the archive again")

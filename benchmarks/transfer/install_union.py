@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from foundation.display_text import format_one_line
 from foundation.errors import UserError
 from foundation.files import sha256_file
 from foundation.plural import format_count
+from foundation.storage.write_faults import find_storage_error
 from results.records.ledger import LEDGER_FOLDER
 from results.records.ledger_checks import check_ledgers
 from results.records.store import RECORD_FILE, lock_folder, require_outside_run
@@ -68,7 +70,7 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
         folders = [_unpack_source(path, workshop / f"{number:06d}") for number, path in enumerate(sources)]
         # the target comes first, so that what is there already is never changed by what arrives
         places = [out, *folders] if out.is_dir() else folders
-        found = scan_stores(dict.fromkeys(place.resolve() for place in places))
+        found = scan_stores(dict.fromkeys(Path(os.path.realpath(place)) for place in places))
         stores, faults = found
         home = out.resolve()
         if any(store.root != home and store.root.is_relative_to(home) for store in stores):
@@ -108,8 +110,9 @@ def _open_workshop(out: Path) -> Iterator[Path]:
             workshop.mkdir()
             yield workshop
         except OSError as error:  # a full disk, a source that went away
+            reason = find_storage_error(error, out) or error
             raise UserError(
-                f"the merge into {out} stopped ({error}); every run in it is whole, and the same command goes on"
+                f"the merge into {out} stopped ({reason}); every run in it is whole, and the same command goes on"
             ) from error
         finally:
             _restore_replaced(workshop / REPLACED_FOLDER, home)

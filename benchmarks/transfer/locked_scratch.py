@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from foundation.errors import UserError
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.write_faults import make_storage_error
 
 
 @contextmanager
@@ -27,14 +29,14 @@ def open_locked_scratch(scratch: Path, *, is_busy: str, cannot_write: str) -> It
     Raises:
         UserError: another process uses the folder, or the place cannot be written.
     """
-    lock = FileLock(scratch.with_name(f"{scratch.name}.lock"))
     try:
         scratch.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock = take_file_lock(scratch.with_name(f"{scratch.name}.lock"), timeout=0)
     except Timeout as error:
         raise UserError(is_busy) from error
     except OSError as error:
-        raise UserError(cannot_write.format(error=error)) from error
+        reason = make_storage_error(scratch.parent, error).strerror
+        raise UserError(cannot_write.format(error=reason)) from error
     try:
         yield scratch
     finally:

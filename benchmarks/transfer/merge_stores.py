@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from analysis.record import MAX_ANALYSIS_BYTES
 from benchmarks.transfer.store_contents import StoreContents, StoredFolder
 from foundation.files import sha256_unchanged_file
-from results.records.ledger import LEDGER_FOLDER, read_ledgers
+from foundation.storage.regular_files import read_regular
+from results.records.ledger import LEDGER_FOLDER, MAX_LEDGER_BYTES, read_ledgers
 from results.records.record import Record, RunStatus
+from results.records.store import MAX_RECORD_BYTES
 from results.statistics.item_files import list_item_files
 
 STATUS_RANK: dict[RunStatus, int] = {"running": 0, "failed": 1, "complete": 2, "invalidated": 3}
@@ -53,7 +56,7 @@ def plan_union(stores: Sequence[StoreContents], *, keep_first: bool = False) -> 
         kept = max(candidates, key=lambda each: STATUS_RANK[each.record.status] if each.record else 0)
         plan.records[name] = kept
         num_identical += sum(
-            each is not kept and each.record_path.read_bytes() == kept.record_path.read_bytes() for each in candidates
+            each is not kept and _read_record_file(each) == _read_record_file(kept) for each in candidates
         )
         _add_files(name, kept, candidates, plan, keep_first)
     plan.conflicts.extend(_find_other_numbers(stores))
@@ -87,7 +90,7 @@ def _add_files(
 def _describe_difference(kept: StoredFolder, other: StoredFolder) -> str | None:
     """Return how two records of one folder contradict each other: "" if not, ``None`` if one replaces the other."""
     first, second = kept.record, other.record
-    if kept.record_path.read_bytes() == other.record_path.read_bytes():
+    if _read_record_file(kept) == _read_record_file(other):
         return ""
     if first is None or second is None:
         return "other content of the analysis"
@@ -100,6 +103,10 @@ def _describe_difference(kept: StoredFolder, other: StoredFolder) -> str | None:
     if first.status != second.status and _drop_status(first) == _drop_status(second):
         return None
     return "the same numbers, but other content of the record"
+
+
+def _read_record_file(found: StoredFolder) -> bytes:
+    return read_regular(found.record_path, max(MAX_RECORD_BYTES, MAX_ANALYSIS_BYTES))
 
 
 def _merge_files(name: str, kept: StoredFolder, other: StoredFolder, plan: UnionPlan) -> str:
@@ -160,7 +167,7 @@ def _add_single_file(name: str, path: Path, plan: UnionPlan) -> None:
     mine = plan.files.setdefault(name, path)
     if mine is path:
         return
-    first, second = mine.read_bytes(), path.read_bytes()
+    first, second = (read_regular(each, MAX_LEDGER_BYTES) for each in (mine, path))
     if first == second:
         return
     if name.startswith(f"{LEDGER_FOLDER}/") and (first.startswith(second) or second.startswith(first)):

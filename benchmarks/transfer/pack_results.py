@@ -102,7 +102,8 @@ def require_one_store(runs: Path) -> StoreContents:
 
 def _measure_ledger(runs: Path) -> dict[str, int]:
     """Return the size of each chain of a store's ledger, which grows with every start and end of a run."""
-    return {path.name: path.stat().st_size for path in (runs / LEDGER_FOLDER).glob("*.jsonl")}
+    # links are not followed: they are named as what cannot travel
+    return {path.name: path.lstat().st_size for path in (runs / LEDGER_FOLDER).glob("*.jsonl")}
 
 
 def describe_pack(report: PackReport) -> str:

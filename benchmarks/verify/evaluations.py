@@ -7,7 +7,7 @@ opens. What needs the model is therefore unchecked until the evaluation is made 
 from __future__ import annotations
 
 import csv
-import tempfile
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -26,9 +26,11 @@ from deployment.export_folder import EXPORT_FOLDER
 from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, RecordError, UserError
 from foundation.files import sha256_file
+from foundation.storage.leftovers import open_scratch_folder
+from foundation.storage.regular_files import read_regular
 from results.records.record import Record
 from results.records.verification import VerificationCheck
-from results.statistics.item_files import read_item_table
+from results.statistics.item_files import MAX_ITEM_BYTES, read_item_table
 
 
 def check_evaluation(folder: Path, record: Record, data_dir: Path, *, is_repeated: bool) -> Iterator[VerificationCheck]:
@@ -111,8 +113,8 @@ def _check_predictions(folder: Path, record: Record) -> Iterator[VerificationChe
         return
     try:
         expected = list(read_item_table(folder, record).columns["prediction"])
-        with path.open(newline="", encoding="utf-8") as file:
-            written = list(csv.DictReader(file))
+        content = read_regular(path, MAX_ITEM_BYTES).decode("utf-8")
+        written = list(csv.DictReader(io.StringIO(content, newline="")))
     except (RecordError, KeyError):  # reported with the per-item files
         return
     except (OSError, ValueError, csv.Error) as error:
@@ -146,9 +148,9 @@ def repeat_evaluation(folder: Path, record: Record, data_dir: Path, device: str)
     if record.status != "complete":
         yield VerificationCheck("evaluation", "unchecked", f"it is {record.status}")
         return
-    with tempfile.TemporaryDirectory(prefix="bench-evaluate-") as scratch:
+    with open_scratch_folder("evaluate") as scratch:
         try:
-            again = _evaluate_again(record, data_dir, device, Path(scratch))
+            again = _evaluate_again(record, data_dir, device, scratch)
             checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
             # another id is reported among the outcomes, with what differs
             if again.record.run_id == record.run_id:

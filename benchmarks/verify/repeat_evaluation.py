@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from benchmarks.verify.replay import make_request, require_same_card, resolve_re
 from engine.task import RunPlan
 from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault
 from foundation.errors import BenchError, UnknownNameError
+from foundation.storage.leftovers import open_scratch_folder
 from results.records.record import Record
 from results.records.verification import VerificationCheck
 from results.statistics.rounding import is_same_up_to_rounding
@@ -39,8 +39,7 @@ def reproduce_evaluation(folder: Path, record: Record, data_dir: Path, device: s
         # found here, since a resume would go on from the checkpoint before it, which means to train
         yield VerificationCheck(what, "fails", fault)
         return
-    with tempfile.TemporaryDirectory(prefix="bench-verify-") as name:
-        scratch = Path(name)
+    with open_scratch_folder("verify") as scratch:
         for path in kept:
             target = scratch / path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)

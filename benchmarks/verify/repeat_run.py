@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
 from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, UserError
+from foundation.storage.leftovers import open_scratch_folder
 from foundation.weights.shard_index import hash_weights
 from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity
@@ -44,9 +44,9 @@ def reproduce_run(folder: Path, record: Record, data_dir: Path, device: str) -> 
     if record.status != "complete":
         yield VerificationCheck("run again", "unchecked", f"the run is {record.status}")
         return
-    with tempfile.TemporaryDirectory(prefix="bench-rerun-") as scratch:
+    with open_scratch_folder("rerun") as scratch:
         try:
-            again = _repeat_run(folder, record, data_dir, device, Path(scratch))
+            again = _repeat_run(folder, record, data_dir, device, scratch)
             checks = [*compare_outcomes(RepeatedRun(folder, record), again)]
         except (BenchError, ValueError, KeyError, TypeError) as error:  # settings of an older bench, or edited ones
             text = f"it cannot be made again here: {str(error).splitlines()[0]}"

@@ -10,11 +10,11 @@ from benchmarks.task_registry import TASKS, describe_task_source
 from benchmarks.verify.recorded_command import list_requested_values, parse_recorded_command
 from benchmarks.verify.replay import ReplayedPlan, replan_run, resolve_record_root
 from benchmarks.verify.stored_predictions import check_stored_predictions
-from engine.config import parse_value
 from engine.data.item_limits import limit_test_items
 from engine.run_environment import collect_package_versions
+from engine.settings.setting_text import parse_value
 from engine.task import DataReport, Task
-from foundation.errors import BenchError, RecordError
+from foundation.errors import BenchError, ConfigError, RecordError
 from foundation.run_scope import memoize_in_run
 from results.records.flat_settings import flatten_settings
 from results.records.record import PRETRAINING_DOMAIN, Record
@@ -202,6 +202,14 @@ def _check_settings(record: Record, data: DataReport, root: Path) -> Iterator[Ve
     yield from _compare_with_file(record, again, list_requested_values(options) if options else None)
 
 
+def _parse_recorded(text: str) -> object:
+    """Parse a value of a recorded command; a text that no command line takes stands for itself."""
+    try:
+        return parse_value(text)
+    except ConfigError:
+        return text
+
+
 def _compare_with_file(
     record: Record, again: ReplayedPlan, requested: Mapping[str, Sequence[str]] | None
 ) -> Iterator[VerificationCheck]:
@@ -213,7 +221,7 @@ def _compare_with_file(
         requested: the texts that the command gave to each setting; ``None`` where no command says it.
     """
     what, file = "settings", f"the file of {record.protocol} (version {record.protocol_version}, {record.tier})"
-    stated = dict(flatten_settings(record.config["recipe"]))
+    stated = dict(flatten_settings(record.config.get("recipe", {})))
     differing = [f"{name}={stated[name]!r} (file: {value!r})" for name, value in again.file_values.items()]
     if requested is None:
         if differing:
@@ -225,7 +233,7 @@ def _compare_with_file(
     ignored = [
         f"{name}={' or '.join(texts)}"
         for name, texts in requested.items()
-        if name in stated and stated[name] not in [parse_value(text) for text in texts]
+        if name in stated and stated[name] not in map(_parse_recorded, texts)
     ]
     if unnamed:
         named = ", ".join(text for text in differing if text.partition("=")[0] in unnamed)

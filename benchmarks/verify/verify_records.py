@@ -14,12 +14,13 @@ from benchmarks.verify.repeat_run import reads_every_byte, reproduce_run
 from benchmarks.verify.task_checks import check_against_task
 from engine.data.data_options import make_data_options
 from foundation.environment import resolve_data_root
-from foundation.errors import ConfigError, UserError
+from foundation.errors import ConfigError, RecordError, UserError
 from foundation.run_scope import open_run_scope
+from foundation.storage.fault_isolation import convert_faults
 from results.records.ledger import LEDGER_FOLDER, find_store
 from results.records.ledger_checks import check_ledgers
 from results.records.record import Record
-from results.records.store import RECORD_FILE, list_unread_records, scan_runs
+from results.records.store import RECORD_FILE, iter_folders, list_unread_records, scan_runs
 from results.records.verification import VerificationCheck, verify_record
 
 CheckedPlace = tuple[Path, list[VerificationCheck]]
@@ -72,7 +73,7 @@ def verify_records(request: VerifyRequest) -> VerifyReport:
             continue
         with open_run_scope(trusts_caches=False, hashes_all=hashes_all, data_options=options):
             for run, record in members:
-                checks[run] = _verify_run(run, record, request)
+                checks[run] = _verify_run_alone(run, record, request)
     records = [*checks.items(), *((folder, [VerificationCheck("record", "fails", text)]) for text in found.errors)]
     records += ((path.parent, [_check_unread(path, folder)]) for path in list_unread_records(folder))
     ledgers = _verify_ledgers(folder, found.records)
@@ -90,6 +91,15 @@ def _check_unread(path: Path, root: Path) -> VerificationCheck:
         return VerificationCheck("record", "unchecked", text)
     text = f"{path} lies in the folder of another run, so no command finds it; move its folder out, or remove it"
     return VerificationCheck("record", "fails", text)
+
+
+def _verify_run_alone(folder: Path, record: Record, request: VerifyRequest) -> list[VerificationCheck]:
+    """Verify a run; an error that no check foresaw is a failed check of this run, and the others go on."""
+    try:
+        with convert_faults("it cannot be verified"):
+            return _verify_run(folder, record, request)
+    except RecordError as error:
+        return [VerificationCheck("record", "fails", str(error))]
 
 
 def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[VerificationCheck]:
@@ -119,8 +129,18 @@ def _verify_ledgers(folder: Path, runs: list[tuple[Path, Record]]) -> list[Check
     """Check the ledger of every store that the runs belong to, and of every store at or below the folder."""
     stores = {store for run, record in runs if (store := find_store(run.resolve(), record.task))}
     # a store from which every run was deleted has its ledger still
-    stores |= {path.parents[1].resolve() for path in folder.rglob(f"{LEDGER_FOLDER}/*.jsonl")}
+    # folders that cannot be listed were reported by the scan
+    places = (Path(found.folder) for found in iter_folders(folder, []))
+    stores |= {place.parent.resolve() for place in places if place.name == LEDGER_FOLDER and any(place.glob("*.jsonl"))}
     if not stores:
         text = f"{folder} is not in a store, so no ledger says what was deleted, replaced or repeated"
         return [(folder, [VerificationCheck("ledger", "unchecked", text)])]
-    return [(store / LEDGER_FOLDER, check_ledgers(store, runs, folder)) for store in sorted(stores)]
+    return [(store / LEDGER_FOLDER, _check_ledger_alone(store, runs, folder)) for store in sorted(stores)]
+
+
+def _check_ledger_alone(store: Path, runs: list[tuple[Path, Record]], folder: Path) -> list[VerificationCheck]:
+    try:
+        with convert_faults("it cannot be checked"):
+            return check_ledgers(store, runs, folder)
+    except RecordError as error:
+        return [VerificationCheck("ledger", "fails", str(error))]

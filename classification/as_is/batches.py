@@ -14,6 +14,7 @@ from classification.as_is.match_classes import ClassColumns
 from classification.as_is.network import Network, average_flipped
 from classification.data.subset_sampling import LabeledDataset
 from classification.model import compute_probabilities
+from engine.data.worker_faults import report_lost_batches
 from engine.device import translate_oom_error
 from engine.progress_bar import ProgressBar
 
@@ -64,6 +65,7 @@ def compute_batches(
         dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
         batch_size=batch_size,
         num_workers=workers,
+        worker_init_fn=report_lost_batches,
         pin_memory=device == "cuda",  # copies to other devices gain nothing by it
     )
     # indexing with all columns would copy the logits for nothing

@@ -251,4 +251,5 @@ def _list_columns(head: HeadClasses, found: Mapping[str, list[int]]) -> str:
 
 
 def _list_names(names: Sequence[str]) -> str:
-    return ", ".join(names[:_MAX_NAMED]) + (", ..." if len(names) > _MAX_NAMED else "")
+    shown = [name[:80] for name in names[:_MAX_NAMED]]
+    return ", ".join(shown) + (", ..." if len(names) > _MAX_NAMED else "")

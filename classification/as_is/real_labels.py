@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from classification.as_is.head_classes import list_imagenet_synsets
 from classification.metrics import ScoredItem, rank_true_class
 from foundation.errors import ConfigError, DataError
+from foundation.storage.regular_files import read_regular
 
 VAL_IMAGES = 50_000
+_MAX_BYTES = 1 << 26
 _VAL_NAME = re.compile(r"ILSVRC2012_val_(\d{8})$")
 
 FROM_TIMM = "timm"
@@ -104,7 +106,7 @@ def _read_bytes(source: str) -> bytes:
         if source == FROM_TIMM:
             # as timm itself reads it; bench ships no copy
             return pkgutil.get_data("timm.data", "_info/imagenet_real_labels.json") or b""
-        return Path(source).expanduser().read_bytes()
+        return read_regular(Path(source).expanduser(), _MAX_BYTES)
     except OSError as error:
         raise ConfigError(
             f"real_labels cannot be read ({error}); name the file real.json of its authors, or real_labels={FROM_TIMM}"
@@ -114,7 +116,7 @@ def _read_bytes(source: str) -> bytes:
 def _parse_lists(source: str, content: bytes) -> list[list[int]]:
     try:
         lists = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"real_labels {source} is not JSON ({error}); fetch it again") from error
     # the position in the list says which image is meant, so a shorter list cannot be used
     is_whole = isinstance(lists, list) and len(lists) == VAL_IMAGES

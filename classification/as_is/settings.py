@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from engine.config import parse_value
+from engine.config import parse_flat_settings
 from engine.recipe import StrictConfig
-from foundation.errors import ConfigError
-from foundation.suggest import did_you_mean
-from results.records.strict_model import format_validation_errors
+from engine.settings.setting_types import BatchSize, ItemLimit, PathText, Side, WorkerCount
 
 Interpolation = Literal["bicubic", "bilinear", "nearest", "lanczos", "box", "hamming"]
 """Names that timm has for the ways to resize an image; ``random`` is for training."""
@@ -22,7 +20,7 @@ CropMode = Literal["center", "squash", "border"]
 PREPROCESSING = ("img_size", "crop_pct", "crop_mode", "interpolation", "mean", "std")
 """The settings that decide on the pixels that the network gets."""
 
-_Channels = Annotated[list[float], Field(min_length=3, max_length=3)]
+_Channels = Annotated[list[Annotated[float, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 _DIRECTLY_NAMED = ("class_map", "real_labels")
 
 
@@ -47,7 +45,7 @@ class ClassifierSettings(StrictConfig):
         workers: number of loader processes.
     """
 
-    img_size: PositiveInt | None = None
+    img_size: Side | None = None
     # the image is enlarged to the input size over this fraction, which a smaller one makes larger than the memory
     crop_pct: float | None = Field(default=None, ge=0.1, le=1)
     crop_mode: CropMode | None = None
@@ -56,11 +54,11 @@ class ClassifierSettings(StrictConfig):
     std: _Channels | None = None
     tta_flip: bool = False
     restrict: bool = False
-    class_map: str | None = None
-    real_labels: str | None = None
-    max_items: Annotated[int, Field(ge=2)] | None = None
-    batch_size: PositiveInt | None = None
-    workers: NonNegativeInt | None = None
+    class_map: PathText | None = None
+    real_labels: PathText | None = None
+    max_items: ItemLimit | None = None
+    batch_size: BatchSize | None = None
+    workers: WorkerCount | None = None
 
     # one without the other would mix the normalization of two models
     @model_validator(mode="after")
@@ -93,25 +91,13 @@ def parse_settings(overrides: Sequence[str]) -> ClassifierSettings:
     Raises:
         ConfigError: an unknown key, a text without ``=``, or values that cannot be; all of them are listed.
     """
-    # the keys are flat here, so the dotted names of recipes are not needed
-    known, values = list(ClassifierSettings.model_fields), {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        key, text = key.strip(), text.strip()
-        if not equals or not key:
-            raise ConfigError(f"--set takes key=value, not {override!r}")
-        if key not in known:
-            raise ConfigError(
-                f"a finished classifier has no setting {key!r}{did_you_mean(key, known, hint=', '.join(known))}"
-            )
-        value = parse_value(text)
-        # a path is a text, even if it looks like a number; from Python it comes in quotes
-        is_other = key in _DIRECTLY_NAMED and not isinstance(value, str | None)
-        values[key] = text if is_other else _widen_number(key, value)
-    try:
-        return ClassifierSettings.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"the settings are invalid (--set): {format_validation_errors(error)}") from error
+    return parse_flat_settings(ClassifierSettings, overrides, "a finished classifier", _convert_value)
+
+
+def _convert_value(key: str, text: str, value: object) -> object:
+    # a path is a text, even if it looks like a number; from Python it comes in quotes
+    is_other = key in _DIRECTLY_NAMED and not isinstance(value, str | None)
+    return text if is_other else _widen_number(key, value)
 
 
 def _widen_number(key: str, value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from deployment.images.image_sets import (
 from deployment.manifest import ExportOrigin, describe_card_license, make_export_origin
 from engine.data.digits import DigitsDataset, load_digits_data
 from engine.evaluation.model_source import Precision
+from foundation.storage.leftovers import open_scratch_folder
 from results.records.identity import AS_IS
 
 DIGITS_TASK = "digits"
@@ -55,13 +55,13 @@ def build_classifier_network(
     """
     images = load_digits_images(classifier)
     # a graph is loaded from bytes, so that its folder may go
-    with tempfile.TemporaryDirectory() as scratch:
+    with open_scratch_folder("export") as scratch:
         return build_runtime_network(
             classifier.model,
             describe_classifier(classifier),
             runtime=runtime,
             precision=precision,
-            out=out or Path(scratch),
+            out=out or scratch,
             origin=make_classifier_origin(classifier),
             example=torch.zeros(1, 3, *classifier.preprocessing.img_size),
             calibration=images.calibration if images else None,

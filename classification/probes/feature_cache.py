@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
@@ -31,6 +31,8 @@ from foundation.errors import IncompleteError, StorageError
 from foundation.files import atomic_writer, ensure_writable_dir, sha256_file, write_atomic
 from foundation.run_scope import get_run_scope
 from foundation.storage.disk_space import require_space
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import is_held, is_unfinished_name
 
 CACHE_FORMAT = 1
 """Increase this whenever the files change their meaning, or features are computed differently."""
@@ -42,6 +44,9 @@ LOCKS_FOLDER = "locks"
 """Sub-folder for the locks of entries that are being computed. Its files are empty."""
 
 _SECONDS_PER_DAY = 86400.0
+
+_FAULT_KEY = "fault of the feature cache"
+"""Where a run remembers that it has spoken of its cache."""
 
 _MAX_NOTE_BYTES = 1 << 16
 """More than the JSON file of an entry has."""
@@ -173,7 +178,8 @@ def store_features(key_fields: Mapping[str, Any], num_items: int, batches: Itera
     if fault is None:
         _write_arrays(key_fields, num_items, pending)
     else:
-        log_message(f"{fault}; the features are kept in memory, and another run computes them again")
+        if get_run_scope().memo.setdefault(_FAULT_KEY, fault) is fault:  # once, although each split has an entry
+            log_message(f"{fault}; the features are kept in memory, and another run computes them again")
         kept = _collect_features(num_items, pending)
     require_unchanged_files()
     return kept or _complete_entry(key_fields, num_items)
@@ -237,19 +243,21 @@ def lock_entry(key_fields: Mapping[str, Any], announce_wait: Callable[[], None])
     Yields:
         Whether another process had the lock, so that the features may be in the cache now.
     """
-    if _find_cache_fault(0) is not None:  # nothing can be shared through it
+    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
+    try:
+        ensure_writable_dir(lock_file.parent)
+        lock_file.touch()
+    except OSError:  # nothing can be shared through this cache, as ``store_features`` says
         yield False
         return
-    lock_file = feature_cache_dir() / LOCKS_FOLDER / f"{compute_cache_key(key_fields)}.lock"
     # a lock of the operating system: it is free as soon as the process that had it ends, however it ends
-    lock = FileLock(lock_file)
     was_taken = False
     try:
-        lock.acquire(timeout=0)
+        lock = take_file_lock(lock_file, timeout=0)
     except Timeout:
         was_taken = True
         announce_wait()
-        lock.acquire()
+        lock = take_file_lock(lock_file)
     try:
         yield was_taken
     finally:
@@ -264,12 +272,10 @@ def _find_cache_fault(num_bytes: int) -> str | None:
     """
     folder = feature_cache_dir()
     try:
-        for place in (folder, folder / LOCKS_FOLDER):
-            ensure_writable_dir(place)
+        ensure_writable_dir(folder)
         require_space(folder, num_bytes + _MAX_NOTE_BYTES, "the features", num_files=3)
     except StorageError as error:
-        reason = error.strerror if error.errno else str(error)
-        return f"the cache folder {folder} cannot be written ({reason}); name another one with BENCH_CACHE"
+        return f"the cache folder {folder} cannot be written ({error.strerror}); name another one with BENCH_CACHE"
     return None
 
 
@@ -302,7 +308,8 @@ def prune_features(unused_days: float, now: float | None = None) -> list[CacheEn
     gone = []
     for entry in list_cache_entries():
         limit = ORPHAN_AGE_SECONDS if entry.defect else unused_days * _SECONDS_PER_DAY
-        if now - entry.last_used < limit:
+        is_written = is_unfinished_name(entry.key) and is_held(feature_cache_dir() / entry.key)
+        if now - entry.last_used < limit or is_written:
             continue
         # the JSON file first: if the process is killed in between, the rest counts as leftovers and not as an entry
         lock_name = f"{LOCKS_FOLDER}/{entry.key}.lock"

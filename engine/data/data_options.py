@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from engine.recipe import StrictConfig
 from engine.task import Task
@@ -54,7 +54,7 @@ class DataOptions(StrictConfig):
         tuple[Annotated[str, AfterValidator(_require_inner_path)], ...], AfterValidator(_sort_values)
     ] = ()
     labels: str | None = None
-    ignore: Annotated[tuple[int, ...], AfterValidator(_sort_values)] = ()
+    ignore: Annotated[tuple[Annotated[int, Field(ge=-(2**31), lt=2**31)], ...], AfterValidator(_sort_values)] = ()
     map: Annotated[tuple[str, ...], AfterValidator(_sort_values)] = ()
     colours: str | None = None
     target: str | None = None

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, UnidentifiedImageError, features
 from PIL.TiffImagePlugin import TiffImageFile
 
-from engine.data.image_formats import describe_unopened, get_pillow_formats
+from engine.data.image_formats import MAX_FILE_BYTES, describe_unopened, get_pillow_formats
+from engine.data.quiet_decoders import PNG_START, DamagedPngError, silence_libtiff, silence_opencv, strip_png
 from foundation.errors import DataError
+from foundation.storage.regular_files import open_regular, read_regular
 
 MAX_PIXELS = 250_000_000
 """Pixels of the largest image that is decoded: 0.75 GB as RGB. The largest photograph of ImageNet has 50 million."""
@@ -31,6 +33,8 @@ MAX_PIXELS = 250_000_000
 # Pillow refuses above twice its bound, and only warns below that
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# remarks about damaged tags, without the file's name; what cannot be decoded raises
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 # the metadata of a sound PNG may be larger than Pillow expects (1 MB): editors store a drawing's history there
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
@@ -40,6 +44,12 @@ OPENCV_DOMAINS = ("segmentation", "tracking")
 MAX_ASPECT = 1000
 """Length of the longer side as a multiple of the shorter one. A strip of 60,000 x 1 pixels is small, and takes
 gigabytes when its shorter side is resized to that of a network's input."""
+
+_MAX_PIXELS_PER_BYTE = {"JPEG": 1024, "MPO": 1024, "PNG": 8 * 1032}
+"""Pixels that a byte of a file can hold at most. A block of 8 x 8 pixels of a JPEG takes a bit or more, with Huffman
+codes; and deflate makes one byte of at most 1,032 (https://zlib.net/zlib_tech.html), of which each has up to 8 pixels.
+A header that claims more is a lie, which costs gigabytes."""
+_MANY_PIXELS = 16_000_000
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _OPENCV_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB")
@@ -53,7 +63,7 @@ _DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, RuntimeError),
     *(struct.error, zlib.error),
 )
-"""What Pillow's readers raise for damaged files."""
+"""What Pillow's readers raise for damaged files, and Python for files that cannot be read."""
 
 
 def open_rgb(path: Path, takes_first_picture: bool = False) -> Image.Image:
@@ -69,7 +79,7 @@ def open_rgb(path: Path, takes_first_picture: bool = False) -> Image.Image:
     Raises:
         DataError: the file is missing, truncated, too large or not an image; names the file.
     """
-    with open_image(_read_file(path), path, takes_first_picture=takes_first_picture) as image:
+    with open_image(read_image_file(path), path, takes_first_picture=takes_first_picture) as image:
         return _convert_to_rgb(image, str(path), _is_negative(image))
 
 
@@ -89,6 +99,7 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
     """
     import cv2
 
+    silence_opencv()
     name = f"{kind} {path}".lstrip()
     with open_image(data, path, kind) as image:
         # the format of the content: a WebP image may be named .jpg
@@ -98,7 +109,10 @@ def decode_bgr(data: bytes, path: object, kind: str = "") -> NDArray[np.uint8]:
         if data.startswith(_JPEG_START) and find_jpeg_end(data) < 0:
             image.load()  # OpenCV before version 5 fills what is missing with gray
     try:
+        data = strip_png(data) if data.startswith(PNG_START) else data
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except DamagedPngError as error:
+        raise DataError(f"{name} cannot be decoded ({error}); fetch it again") from None
     except cv2.error as error:
         raise DataError(f"{name} cannot be decoded ({error.err}); fetch it again") from error
     if pixels is None:
@@ -146,6 +160,9 @@ def open_image(data: bytes, path: object, kind: str = "", takes_first_picture: b
     try:
         with Image.open(io.BytesIO(data), formats=get_pillow_formats()) as image:
             _require_bounded_size(image, name)
+            _require_enough_bytes(image, len(data), name)
+            if isinstance(image, TiffImageFile):
+                silence_libtiff()
             if not takes_first_picture:
                 _require_one_picture(image, name)
             _require_filled_jpeg(data, name)
@@ -159,6 +176,24 @@ def open_image(data: bytes, path: object, kind: str = "", takes_first_picture: b
     # last, because UnidentifiedImageError is an OSError
     except _DECODER_ERRORS as error:
         raise DataError(f"{name} cannot be decoded ({error}); fetch it again") from error
+
+
+HEADER_ERRORS = (*_DECODER_ERRORS, Image.DecompressionBombError)
+"""What ``open_header`` raises for a file that is not an image, or a damaged one."""
+
+
+@contextmanager
+def open_header(path: Path) -> Iterator[Image.Image]:
+    """Open an image file for what its header says; its pixels are not decoded, and it may have any number of them.
+
+    Args:
+        path: the image file.
+
+    Raises:
+        Exception: one of ``HEADER_ERRORS``.
+    """
+    with open_regular(path) as file, Image.open(file, formats=get_pillow_formats()) as image:
+        yield image
 
 
 def read_orientation(data: bytes, path: object) -> int:
@@ -233,6 +268,16 @@ def _require_bounded_size(image: Image.Image, name: str) -> None:
         )
 
 
+def _require_enough_bytes(image: Image.Image, num_bytes: int, name: str) -> None:
+    """Require that a file can hold the pixels that its header claims, before memory is taken for them."""
+    num_pixels = image.width * image.height
+    if num_pixels > max(_MANY_PIXELS, num_bytes * _MAX_PIXELS_PER_BYTE.get(image.format or "", num_pixels)):
+        raise DataError(
+            f"{name} cannot be decoded (its header claims {image.width:,} x {image.height:,} px, more than "
+            f"{num_bytes:,} bytes can hold); fetch it again"
+        )
+
+
 def _require_one_picture(image: Image.Image, name: str) -> None:
     count = _count_pictures(image)
     if count > 1:
@@ -289,9 +334,14 @@ def _describe_unidentified(data: bytes, path: object, name: str) -> str:
     )
 
 
-def _read_file(path: Path) -> bytes:
+def read_image_file(path: Path) -> bytes:
+    """Return the content of an image file, of any format.
+
+    Raises:
+        DataError: it cannot be read, is larger than any image, or is a pipe or a device; names the file.
+    """
     try:
-        return path.read_bytes()
+        return read_regular(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; unpack the data set again") from None
     except OSError as error:

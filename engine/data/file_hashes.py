@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import os
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 from engine.data.cache_table import CacheTable
+from engine.data.image_formats import MAX_FILE_BYTES
 from engine.progress_bar import ProgressBar
 from foundation.errors import DataError
 from foundation.files import SETTLED_SECONDS, sha256_chunks
 from foundation.run_scope import get_run_scope
+from foundation.storage.regular_files import open_regular
 
 FULL_HASH_LIMIT = 20 * 10**9
 """Bytes of a data set up to which every file is hashed. Above it (ImageNet, LaSOT's frames) a first look would take a
@@ -161,12 +164,20 @@ def _digest_states(states: Iterable[FileState]) -> bytes:
 
 def _read_state(path: str) -> FileState:
     try:
-        stat = os.stat(path)
+        found = os.stat(path)
     except OSError as error:
         reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise DataError(f"{path} {reason}; unpack the data set again") from None
+    # before any byte is read: a pipe would never end, and a sparse file of a terabyte would take an hour
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(f"{path} is not a file but a device or pipe; remove it, or leave it out with --exclude")
+    if found.st_size > MAX_FILE_BYTES:
+        raise DataError(
+            f"{path} has {found.st_size:,} bytes, and an image or table at most {MAX_FILE_BYTES:,}; fetch it again, or "
+            "leave it out with --exclude"
+        )
     # SQLite keeps signed numbers, and some file systems (mergerfs, SMB) use all 64 bits of an inode
-    return FileState(stat.st_ino & _MAX_INODE, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return FileState(found.st_ino & _MAX_INODE, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _choose_sample(names: Sequence[str]) -> list[int]:
@@ -212,10 +223,10 @@ def _hash_indices(
 
 def _read_digest(hash_file: Callable[[IO[bytes]], str], path: str) -> str:
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open_regular(Path(path)) as file:
             return hash_file(file)
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); fetch it again") from error
+        raise DataError(f"{path} cannot be read ({error.strerror or error}); fetch it again") from error
 
 
 def _iter_chunks(file: IO[bytes]) -> Iterator[bytes]:

@@ -12,6 +12,9 @@ from PIL import Image, features
 
 IMAGES_EXTRA = "pip install 'litevit-bench[images]'"
 
+MAX_FILE_BYTES = 10**9
+"""Size of the largest image, label file or table that is read: 250 million pixels of 32 bits without compression."""
+
 
 class OptionalFormat(NamedTuple):
     """A format that Pillow opens only with a package, or where it was built with a library.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from engine.device import get_dist_info
+from engine.processes.stop_signals import find_stop, raise_stop_signals, use_default_signals
 from foundation.errors import BenchError
+from foundation.storage.write_faults import find_storage_error
 
 _FAILURE_KEY = "bench_failure"
 """Where the processes find, beside torch's own entries, the first failure of one of them."""
@@ -20,16 +20,19 @@ _FAILURE_KEY = "bench_failure"
 def share_failures() -> Iterator[None]:
     """Leave the reason of a failure for the other processes, and give theirs instead of a broken connection.
 
-    SIGTERM, by which ``torchrun`` and Slurm end the processes that are left, counts like Ctrl-C in the first one, so
-    that the record does not stay ``running``.
+    SIGTERM, by which ``torchrun`` and Slurm end the processes that are left, stops the first one as Ctrl-C does, so
+    that the record does not stay ``running``. It ends another process at once: that one writes no record, and while it
+    waits for the first it would not hear the signal.
 
     Raises:
         BenchError: another process of the run failed or is gone.
+        StopSignal: the processes of the run were told to stop.
     """
-    if get_dist_info()[1] == 1:
+    rank, num_processes = get_dist_info()
+    if num_processes == 1:
         yield
         return
-    with _interrupt_on_sigterm():
+    with use_default_signals() if rank > 0 else raise_stop_signals():
         try:
             yield
         except BaseException as error:
@@ -38,26 +41,15 @@ def share_failures() -> Iterator[None]:
             if reason is not None:
                 raise BenchError(reason) from error
             if lost:
+                # the signal ended the others a moment before this one heard it
+                if (stop := find_stop()) is not None:
+                    raise stop from error
                 raise BenchError(
                     "another process of this run is gone (its own message says why, unless it was killed), and the "
                     "others cannot go on without it; the same command goes on from the last checkpoint"
                 ) from error
             _leave_failure(error)
             raise
-
-
-@contextmanager
-def _interrupt_on_sigterm() -> Iterator[None]:
-    # Another process ends at once: it writes no record, and one that waits for the first would not hear the signal.
-    # Python allows handlers in the main thread only.
-    if get_dist_info()[0] > 0 or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _is_lost_connection(error: BaseException) -> bool:
@@ -70,6 +62,7 @@ def _is_lost_connection(error: BaseException) -> bool:
 def _leave_failure(error: BaseException) -> None:
     if isinstance(error, KeyboardInterrupt):  # the others are interrupted too
         return
+    error = find_storage_error(error) or error
     reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
     try:
         # the first one stays: later ones follow from it

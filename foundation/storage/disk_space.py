@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -57,17 +58,19 @@ def require_space(folder: Path, num_bytes: int, what: str, num_files: int = 1) -
     except OSError:  # nobody knows; the write itself will tell
         return
     if num_bytes > free.num_bytes:
-        raise StorageError(
-            f"{what} need {format_size(num_bytes)} in {folder}, but only {format_size(free.num_bytes)} are free there; "
-            "free some space, or choose another place",
-            filename=str(folder),
-        )
-    if free.num_files is not None and num_files > free.num_files:
-        raise StorageError(
-            f"{what} need {num_files:,} files in {folder}, but the disk can hold only {free.num_files:,} more (it is "
-            "out of inodes); remove some files, or choose another place",
-            filename=str(folder),
-        )
+        needed, found = format_size(num_bytes), f"only {format_size(free.num_bytes)} are free"
+        advice = "free some space"
+    elif free.num_files is not None and num_files > free.num_files:
+        needed, found = f"{num_files:,} files", f"the disk can hold only {free.num_files:,} more (it is out of inodes)"
+        advice = "remove some files"
+    else:
+        return
+    raise StorageError(
+        f"{what} need {needed} in {folder}, but {found}; {advice}, or choose another place",
+        errno.ENOSPC,
+        str(folder),
+        f"{needed} are needed, but {found}",
+    )
 
 
 def find_existing_parent(folder: Path) -> Path:

@@ -6,6 +6,7 @@ gigabytes fills the memory. Every reader of a file that bench did not write in t
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -35,6 +36,8 @@ def open_regular(path: Path, max_bytes: int | None = None) -> IO[bytes]:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise NotRegularFileError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(found.st_mode):
             raise NotRegularFileError("it is not a regular file")
         if max_bytes is not None and found.st_size > max_bytes:

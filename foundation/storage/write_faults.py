@@ -77,6 +77,9 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the system's own folder, in whi
 _MAX_CHAIN = 20
 """Number of errors, each the cause of the one before, that are looked at."""
 
+_LITTLE_SPACE = 64 << 20
+"""A disk with less is called full, in bytes: what did not fit may be large, and may have been removed already."""
+
 _MAX_PATH = 300
 """Number of characters of a path in a sentence; a name that is too long may have thousands."""
 
@@ -139,8 +142,9 @@ def name_write_faults(path: Path) -> Iterator[None]:
 def _find_fault(error: BaseException, chain: Sequence[BaseException]) -> OSError | None:
     """Return the system's error behind an error, made up from its text if a library has dropped it."""
     for each in chain:
-        if isinstance(each, StorageError):
+        if isinstance(each, StorageError):  # what came after it follows from it, such as a file that cannot be closed
             return each
+    for each in chain:
         # an ordinary fault of reading counts only where it is the error itself: libraries try many a file
         if isinstance(each, OSError) and (each.errno in _WRITE_FAULTS or (each is error and each.errno in _FAULTS)):
             return each
@@ -177,8 +181,10 @@ def _name_fault(error: OSError, place: Path | None) -> StorageError:
         if number in _WRITE_FAULTS:
             return make_storage_error(os.fsdecode(name), error)
         return _make_sentence("read or write", os.fsdecode(name), number, *_FAULTS[number])
-    full = [each for each in _list_written_places(place) if _is_full(each)] if number == errno.ENOSPC else []
-    return make_storage_error(full[0] if full else place or "a file", error)
+    full = _find_fullest_place(place) if number == errno.ENOSPC else None
+    return (
+        _make_shared_memory_error() if full == SHARED_MEMORY else make_storage_error(full or place or "a file", error)
+    )
 
 
 def _make_sentence(verb: str, path: Path | str, number: int, reason: str, advice: str) -> StorageError:
@@ -190,21 +196,18 @@ def _shorten_path(path: str) -> str:
     return path if len(path) <= _MAX_PATH else f"{path[: _MAX_PATH // 2]} ... {path[-_MAX_PATH // 2 :]}"
 
 
-def _list_written_places(place: Path | None) -> list[Path]:
-    """Return the folders that any run may write to, most likely first."""
+def _find_fullest_place(place: Path | None) -> Path | None:
+    """Return the one of the folders that any run may write to that has the least room; ``None`` if none is full."""
     places = [place] if place else []
     with suppress(UserError):  # no home folder
         places.append(get_cache_dir())
-    return [*places, Path(tempfile.gettempdir())]
-
-
-def _is_full(folder: Path) -> bool:
-    try:
-        free = measure_free_space(folder)
-    except OSError:
-        return False
-    # what failed may have been removed since, so a little may be free again
-    return free.num_bytes < 1 << 20 or (free.num_files is not None and free.num_files < 1)
+    room: dict[Path, int] = {}
+    for each in (*places, Path(tempfile.gettempdir()), SHARED_MEMORY):
+        with suppress(OSError):
+            free = measure_free_space(each)
+            room[each] = 0 if free.num_files is not None and free.num_files < 1 else free.num_bytes
+    fullest = min(room, key=lambda each: room[each], default=None)
+    return fullest if fullest is not None and room[fullest] < _LITTLE_SPACE else None
 
 
 def _describe_full_disk(path: Path) -> tuple[str, str]:
@@ -217,6 +220,8 @@ def _describe_full_disk(path: Path) -> tuple[str, str]:
     if free.num_files is not None and free.num_files < 1 and free.num_bytes > 0:
         room = f"{format_size(free.num_bytes)} are free, but no inodes"
         return f"the disk can hold no more files ({room})", "remove some files, or {other}"
+    if free.num_bytes > _LITTLE_SPACE:  # what was half-written has been removed, or other programs have gone
+        return f"the disk had no room for it or no inodes ({format_size(free.num_bytes)} are free by now)", advice
     return f"{reason} ({format_size(free.num_bytes)} are free)", advice
 
 

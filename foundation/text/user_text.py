@@ -13,6 +13,7 @@ from pathlib import Path
 
 from foundation.display_text import format_one_line
 from foundation.errors import DataError, UserError
+from foundation.storage.regular_files import read_regular
 
 # longer marks first: the mark of UTF-32LE begins with that of UTF-16LE
 _FOREIGN_MARKS = {
@@ -32,6 +33,9 @@ _ACCENTED_WORD = re.compile(
 
 _WESTERN = "WINDOWS-1252"
 
+MAX_TEXT_BYTES = 1 << 29
+"""Size of the largest text file that is read: a table of five million images has half of it."""
+
 _MAX_SHOWN = 40  # characters of the offending line
 
 
@@ -44,13 +48,13 @@ def read_user_text(path: Path, error_class: type[UserError] = DataError, *, cure
         cure: what to do about a file that cannot be opened at all; by default, to look at the path and its rights.
 
     Raises:
-        UserError: of the given class: the file cannot be opened, or is not UTF-8; the sentence then names the line and
-            the byte, what the encoding probably is, and how to save the file as UTF-8.
+        UserError: of the given class: the file cannot be opened, is too large, or is not UTF-8; the sentence then
+            names the line and the byte, what the encoding probably is, and how to save the file as UTF-8.
     """
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_TEXT_BYTES)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
+        reason = error.strerror or error
         raise error_class(f"{path} cannot be read ({reason}); {cure or 'fix the path or its permissions'}") from error
     return decode_user_text(content, path, error_class)
 

@@ -7,12 +7,13 @@ that identifies a weight file goes through this module, so that a changed shard 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from foundation.errors import CheckpointError
 from foundation.files import sha256_chunks, sha256_file
+from foundation.storage.regular_files import FileTooLargeError
+from foundation.text.user_json import read_user_json
 
 INDEX_SUFFIX = ".index.json"
 """The end of the name of an index; the index stands for the weights, as a single weight file does."""
@@ -39,10 +40,10 @@ def read_shard_index(index: Path) -> dict[str, str]:
         CheckpointError: it cannot be read, has no ``weight_map``, or names a file outside its folder.
     """
     try:
-        if index.stat().st_size > MAX_INDEX_BYTES:
-            raise CheckpointError(f"the index {index} is larger than any index of weights; name another file")
-        content = json.loads(index.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:  # bytes that are not UTF-8 are a ValueError, too
+        content = read_user_json(index, MAX_INDEX_BYTES)
+    except FileTooLargeError as error:
+        raise CheckpointError(f"the index {index} is larger than any index of weights; name another file") from error
+    except (OSError, ValueError) as error:  # bytes that are not UTF-8 are a ValueError, too
         raise CheckpointError(f"the index {index} cannot be read ({type(error).__name__}); fetch it again") from error
     shards = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(shards, dict) or not shards:

@@ -69,7 +69,6 @@ def build_report(
 
     Raises:
         UnknownNameError: the filter names a task or backbone that no run has.
-        RecordError: the records of one board disagree about a metric's direction.
     """
     table_filter = table_filter or TableFilter()
     published = read_published()

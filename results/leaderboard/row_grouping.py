@@ -53,6 +53,31 @@ class RowRuns(NamedTuple):
     variant: str = ""
 
 
+def drop_other_directions(runs: Sequence[StoredRun], metric: str) -> tuple[list[StoredRun], list[UnrankedRun]]:
+    """Keep the runs that agree with most others on whether higher values of their metric are better.
+
+    A task declares the direction once, so another one is that of a record that was made up or edited. Of equally many,
+    nobody knows which ones those are.
+
+    Args:
+        runs: the complete runs of one board.
+        metric: the metric by which it is ranked.
+
+    Returns:
+        The runs that are kept, and the others with the reason.
+    """
+    by_direction: dict[bool, list[StoredRun]] = defaultdict(list)
+    for folder, record in runs:
+        if record.result is not None:
+            by_direction[record.result.metrics[metric].higher_is_better].append((folder, record))
+    if len(by_direction) < 2:
+        return list(runs), []
+    usual = by_direction[len(by_direction[True]) > len(by_direction[False])]
+    kept = usual if len(by_direction[True]) != len(by_direction[False]) else []
+    text = f"other records of its board state another direction of {metric}; verify them, and withdraw what was edited"
+    return kept, [UnrankedRun(folder, record, text) for folder, record in runs if (folder, record) not in kept]
+
+
 def group_rows(runs: Sequence[StoredRun]) -> tuple[list[RowRuns], list[UnrankedRun]]:
     """Group the runs of one board into rows; runs that cannot count are refused with the reason.
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from results.leaderboard.board_titles import BoardKey, find_distinguishing_settings, format_board_title
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
 from results.leaderboard.departures import list_board_departures
-from results.leaderboard.row_grouping import RowRuns, UnrankedRun, group_rows
+from results.leaderboard.row_grouping import RowRuns, UnrankedRun, drop_other_directions, group_rows
 from results.leaderboard.row_labels import (
     format_record_label,
     format_row_label,
@@ -223,7 +223,7 @@ def build_table(
         run_timings: the timings in all records, if ``scan_result`` has not all: a backbone has one on all boards.
 
     Raises:
-        RecordError: the records of one board disagree about a metric's direction, or published rows are not valid.
+        RecordError: published rows are not valid.
     """
     groups: dict[BoardKey, list[StoredRun]] = defaultdict(list)
     unranked, warnings = [], list(scan_result.errors)
@@ -250,8 +250,9 @@ def build_table(
     timings = TimingIndex(scan_result, run_timings)
     boards = []
     for key, runs in sorted(groups.items()):
-        rows, refused = group_rows(runs)
-        unranked += refused
+        agreeing, others = drop_other_directions(runs, key.primary_metric)
+        rows, refused = group_rows(agreeing)
+        unranked += others + refused
         if rows:
             board = _build_board(key, settings[key], rows, printed, made, given, timings)
             boards.append(board._replace(departures=departures[key]))

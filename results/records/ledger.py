@@ -21,18 +21,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import ValidationError
 
 from foundation.errors import UserError
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.regular_files import open_regular, read_regular
 from foundation.storage.write_faults import make_storage_error
 from results.records.record import Record, RunStatus
-from results.records.strict_model import StrictModel, load_json
+from results.records.strict_model import Integer, Name, StrictModel, load_json
 
 LEDGER_FOLDER = "ledger"
 LOCK_SECONDS = 60.0
 """How long to wait for another process of this machine that appends; it needs a few milliseconds."""
+
+MAX_LEDGER_BYTES = 256_000_000
+"""A larger file is no ledger: a line has 500 bytes, and 100,000 runs have two lines each."""
 
 TAIL_BYTES = 1 << 16
 """Bytes at the end of a chain among which its last line is looked for; a line has a few hundred."""
@@ -49,8 +54,8 @@ EVENT_BY_STATUS: dict[RunStatus, EventKind] = {
 class ReplacedRecord(StrictModel):
     """The record that a migration rewrote: its folder below the store, and the SHA-256 of its file."""
 
-    folder: str
-    record_sha256: str
+    folder: Name
+    record_sha256: Name
 
 
 class LedgerEvent(StrictModel):
@@ -66,13 +71,13 @@ class LedgerEvent(StrictModel):
     """
 
     event: EventKind
-    run_id: str
-    folder: str
-    task: str
-    protocol: str
-    seed: int
-    record_sha256: str | None
-    items_sha256: str | None
+    run_id: Name
+    folder: Name
+    task: Name
+    protocol: Name
+    seed: Integer
+    record_sha256: Name | None
+    items_sha256: Name | None
     migrated_from: ReplacedRecord | None = None
 
 
@@ -159,13 +164,13 @@ def append_event(store: Path, event: LedgerEvent) -> None:
     folder = store / LEDGER_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=LOCK_SECONDS):
+        with take_file_lock(folder / ".lock", LOCK_SECONDS):
             path = _choose_chain(folder)
             if not path.exists():
                 write_atomic(path, b"")  # which also makes the new name survive a power cut
             last_line, is_torn = _read_last_line(path)
             text = _format_line(event, _hash_line(last_line) if last_line else None)
-            with path.open("ab") as file:
+            with path.open("ab") as file:  # a regular file, as it was just read
                 file.write(b"\n" * is_torn + text.encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -216,7 +221,7 @@ def _hash_line(line: bytes) -> str:
 
 def _read_last_line(path: Path) -> tuple[bytes, bool]:
     """Return the last line without its end, and whether that end is missing; an empty line if there is none."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - TAIL_BYTES))
         tail = file.read()
@@ -225,9 +230,9 @@ def _read_last_line(path: Path) -> tuple[bytes, bool]:
 
 def _read_chain(path: Path) -> LedgerChain:
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MAX_LEDGER_BYTES)
     except OSError as error:
-        raise UserError(f"cannot read the ledger {path} ({error.strerror}); make it readable") from error
+        raise UserError(f"cannot read the ledger {path} ({error.strerror or error}); make it readable") from error
     lines, faults, torn = [], [], []
     head: str | None = None
     raw_lines = content.removesuffix(b"\n").split(b"\n") if content else []
@@ -249,6 +254,9 @@ def _parse_line(raw: bytes) -> tuple[str | None, str, LedgerEvent] | None:
     """Return what a line holds, or ``None`` if it is not a whole line of a ledger."""
     try:
         content = load_json(raw)
-        return content.pop("previous"), content.pop("time"), LedgerEvent.model_validate(content)
+        previous, time = content.pop("previous"), content.pop("time")
+        if not isinstance(time, str):
+            return None
+        return previous, time, LedgerEvent.model_validate(content)
     except (ValueError, AttributeError, KeyError, TypeError, ValidationError):
         return None

@@ -7,14 +7,18 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from foundation.machine_load import MachineLoad, is_machine_busy
-from results.records.strict_model import FiniteFloat, StrictModel
+from foundation.machine.machine_load import MachineLoad, is_machine_busy
+from results.records.strict_model import FiniteFloat, Name, StrictModel
 
 Count = Annotated[int, Field(ge=0, le=10**18)]
 """A number of things. The limit keeps it a number that every format can hold; records may be made up."""
 
 Milliseconds = Annotated[FiniteFloat, Field(ge=1e-6, le=1e12)]
 """A duration that a clock can have measured: from a nanosecond up to 30 years. No pass takes no time at all."""
+
+
+Pixels = Annotated[int, Field(ge=1, le=10**6)]
+"""A height or width of an image."""
 
 
 class TimingSamples(StrictModel):
@@ -45,21 +49,21 @@ class EfficiencyRecord(StrictModel):
         processors: number of processors that the process could use.
     """
 
-    img_size: list[int]
+    img_size: list[Pixels]
     parameters: Count
     macs: Count
     macs_without_attention: Count
     activations: Count
     latency: TimingSamples | None = None
     throughput: TimingSamples | None = None
-    chip: str | None = None
-    threads: int | None = Field(default=None, ge=1)
-    runtime: str | None = None
-    precision: str | None = None
+    chip: Name | None = None
+    threads: int | None = Field(default=None, ge=1, le=10**6)
+    runtime: Name | None = None
+    precision: Name | None = None
     # a negative load would make a busy machine quiet
     load_average: FiniteFloat | None = Field(default=None, ge=0)
     other_load: FiniteFloat | None = Field(default=None, ge=0, le=1)
-    processors: int | None = Field(default=None, ge=1)
+    processors: int | None = Field(default=None, ge=1, le=10**6)
 
     @field_validator("latency")
     @classmethod
@@ -85,9 +89,9 @@ class RunCost(StrictModel):
         efficiency: counts and durations of the backbone.
     """
 
-    phases: dict[str, FiniteFloat]
+    phases: dict[Name, FiniteFloat]
     peak_memory_mib: FiniteFloat | None = None
-    attempts: int = 1
+    attempts: Count = 1
     efficiency: EfficiencyRecord | None = None
 
 
@@ -98,14 +102,14 @@ class RunEnvironment(StrictModel):
     library; it is ``None`` in records of schema versions before 8.
     """
 
-    started: str
-    finished: str | None = None
-    device: str
-    threads: int
-    processes: int  # of a distributed run
-    precision: str
-    python: str
-    platform: str
+    started: Name
+    finished: Name | None = None
+    device: Name
+    threads: Count
+    processes: Count  # of a distributed run
+    precision: Name
+    python: Name
+    platform: Name
     packages: dict[str, str]
     git_commit: str | None = None
     git_dirty: bool | None = None  # whether the checkout had uncommitted changes

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from foundation.errors import RecordError
 from foundation.files import write_atomic
+from foundation.storage.regular_files import open_regular, read_regular
 from results.records.strict_model import StrictModel, load_json
 
 PICTURES_DIR = "pictures"
@@ -140,9 +141,11 @@ def read_pictures(run_folder: Path) -> list[StoredPicture]:
     for entry in _read_entries(folder / MANIFEST_FILE) or ():
         path = folder / entry.file
         if _is_small_file(path, MAX_PICTURE_BYTES):
-            with path.open("rb") as file:
-                start = file.read(8)
-            media_type = detect_picture_type(start)
+            try:
+                with open_regular(path, MAX_PICTURE_BYTES) as file:
+                    media_type = detect_picture_type(file.read(8))
+            except OSError:  # it may not be read, or was removed since
+                continue
             if media_type is not None:
                 found.append(StoredPicture(entry, path, media_type))
     return found
@@ -153,8 +156,9 @@ def _read_entries(path: Path) -> tuple[PictureEntry, ...] | None:
     if not _is_small_file(path, MAX_MANIFEST_BYTES):
         return None
     try:
-        return _Manifest.model_validate(load_json(path.read_text(encoding="utf-8"))).pictures
-    except (ValueError, ValidationError):  # a damaged manifest costs the pictures, never the record
+        content = read_regular(path, MAX_MANIFEST_BYTES).decode("utf-8")
+        return _Manifest.model_validate(load_json(content)).pictures
+    except (OSError, ValueError):  # a damaged manifest costs the pictures, never the record
         return None
 
 

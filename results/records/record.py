@@ -14,14 +14,23 @@ import re
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from foundation.display_text import escape_controls
 from foundation.errors import RecordError
 from results.records.identity import AS_IS
 from results.records.measurements import Count, RunCost, RunEnvironment
 from results.records.schema_upgrade import upgrade_record
-from results.records.strict_model import FiniteFloat, StrictModel, format_validation_errors, load_json
+from results.records.strict_model import (
+    FileName,
+    FiniteFloat,
+    Integer,
+    Name,
+    PlainSettings,
+    StrictModel,
+    format_validation_errors,
+    load_json,
+)
 from results.statistics.metric_statistics import MetricStatistic, StatisticKind
 
 SCHEMA_VERSION = 8
@@ -71,8 +80,8 @@ class ConfidenceInterval(StrictModel):
     low: FiniteFloat
     high: FiniteFloat
     level: FiniteFloat = Field(default=CONFIDENCE_LEVEL, gt=0, lt=1)
-    method: str
-    resampling_unit: str
+    method: Name
+    resampling_unit: Name
 
 
 class StatisticRecord(StrictModel):
@@ -114,9 +123,9 @@ class MetricValue(StrictModel):
     """
 
     value: FiniteFloat
-    unit: str
+    unit: Name
     higher_is_better: bool
-    n: int
+    n: Count
     interval: ConfidenceInterval | None = None
     statistic: StatisticRecord | None = None
 
@@ -134,7 +143,7 @@ class LoadReportRecord(StrictModel):
         notes: further remarks of the loader.
     """
 
-    matched: int
+    matched: Count
     resized: list[str]
     missing: list[str]
     unexpected: list[str]
@@ -161,10 +170,10 @@ class StartCheckpoint(StrictModel):
     of the identity, too.
     """
 
-    uri: str
+    uri: Name
     sha256: Sha256  # the content identifies the weights; the uri only says where they were
-    bytes: int
-    weights_key: str | None = None
+    bytes: Count
+    weights_key: Name | None = None
     loading_fixes: list[str] = Field(default=[])
     format: str | None = None
     load_report: LoadReportRecord | None = None
@@ -176,10 +185,10 @@ class BackboneRecord(StrictModel):
     ``label`` is the name that the user gave the row for display; it is not part of the identity.
     """
 
-    name: str
-    label: str | None = None
-    card: dict[str, Any]
-    arguments: dict[str, Any]
+    name: Name
+    label: Name | None = None
+    card: PlainSettings
+    arguments: PlainSettings
     # random weights, the card's weights, a file named by the user, or a module that the user passed in memory
     init: Literal["random", "card", "checkpoint", "memory"]
     checkpoint: StartCheckpoint | None = None
@@ -204,19 +213,19 @@ class DatasetRecord(StrictModel):
     """
 
     fingerprint: Sha256
-    splits: dict[str, int]
+    splits: dict[str, Count]
     deviations: list[str] = Field(default=[])
     coverage: str | None = None
     duplicates: list[str] = Field(default=[])
-    options: dict[str, Any] = Field(default={})
+    options: PlainSettings = Field(default={})
 
 
 class ItemsFile(StrictModel):
     """The per-item outcomes: a CSV file in the record's folder, its SHA-256 and its number of rows."""
 
-    file: str
+    file: FileName
     sha256: Sha256
-    rows: int
+    rows: Count
 
 
 class ModelSelection(StrictModel):
@@ -229,8 +238,8 @@ class ModelSelection(StrictModel):
     """
 
     split: Literal["val", "none"]
-    metric: str
-    candidates: int
+    metric: Name
+    candidates: Count
     chosen: str
     value: FiniteFloat | None = None
 
@@ -238,11 +247,11 @@ class ModelSelection(StrictModel):
 class RunResult(StrictModel):
     """The outcome of a complete run; ``details`` has what else the task measured (cross-checks, values per class)."""
 
-    metrics: dict[str, MetricValue]
-    primary_metric: str
+    metrics: dict[Name, MetricValue]
+    primary_metric: Name
     items: ItemsFile
     selection: ModelSelection
-    details: dict[str, Any] = Field(default={})
+    details: PlainSettings = Field(default={})
 
     @model_validator(mode="after")
     def _check_primary_metric(self) -> RunResult:
@@ -272,22 +281,22 @@ class Record(StrictModel):
     """
 
     schema_version: Literal[1, 2, 3, 4, 5, 6, 7, 8] = 8  # an upgraded record keeps the version that it was written with
-    run_id: str
-    comparability: str
+    run_id: Name
+    comparability: Name
     status: RunStatus
     reason: str | None = None
     tier: Tier
-    done: int
-    expected: int
-    task: str
-    domain: str
-    protocol: str
-    protocol_version: int
-    seed: int
+    done: Count
+    expected: Count
+    task: Name
+    domain: Name
+    protocol: Name
+    protocol_version: Integer
+    seed: Integer
     backbone: BackboneRecord
-    config: dict[str, Any]
+    config: PlainSettings
     changed_settings: list[str] | None = None
-    non_identity_settings: dict[str, Any] = Field(default={})
+    non_identity_settings: PlainSettings = Field(default={})
     task_source: str | None = None
     data: DatasetRecord
     result: RunResult | None = None
@@ -304,6 +313,13 @@ class Record(StrictModel):
     def is_evaluation(self) -> bool:
         """Return whether a finished model was evaluated as it is, so that no training has a part in the number."""
         return self.protocol == AS_IS
+
+    @field_validator("config")
+    @classmethod
+    def _require_group_of_settings(cls, config: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(config.get("recipe", {}), dict):
+            raise ValueError("recipe must be a group of settings")
+        return config
 
     @model_validator(mode="after")
     def _check_status_consistency(self) -> Record:

@@ -10,14 +10,17 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from foundation.errors import UserError
+from foundation.errors import RecordError, UserError
 from foundation.files import sha256_chunks, write_atomic
+from foundation.storage.fault_isolation import convert_faults
+from foundation.storage.regular_files import read_regular
+from foundation.storage.write_faults import make_storage_error
 from results.records.measurements import EfficiencyRecord
-from results.records.strict_model import StrictModel, format_validation_errors
+from results.records.strict_model import Name, PlainSettings, StrictModel, format_validation_errors
 
 TIMINGS_FOLDER = "timings"
 MAX_TIMING_BYTES = 1_000_000
@@ -37,10 +40,10 @@ class SavedTiming(StrictModel):
     """
 
     schema_version: Literal[1] = 1
-    name: str
-    card: dict[str, Any]
-    source: str | None = None
-    device: str
+    name: Name
+    card: PlainSettings
+    source: Name | None = None
+    device: Name
     measured: str = Field(pattern=r"^\d{4}-\d\d-\d\dT[0-9:.+-]{8,30}$")  # as text, the newest is the greatest
     efficiency: EfficiencyRecord
 
@@ -69,7 +72,10 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text)
     except OSError as error:
-        raise UserError(f"cannot keep the timing in {path.parent}: {error}; name another folder with --save") from error
+        reason = make_storage_error(path, error).strerror
+        raise UserError(
+            f"cannot keep the timing in {path.parent} ({reason}); name another folder with --save"
+        ) from error
     return path
 
 
@@ -79,9 +85,10 @@ def scan_timings(stores: Iterable[Path]) -> TimingScan:
     for store in sorted(set(stores)):
         for path in sorted((store / TIMINGS_FOLDER).glob("*.json")):
             try:
-                timings.append(_read_timing(path))
-            except (OSError, ValueError) as error:
-                errors.append(f"cannot read the timing {path}: {_describe_error(error)}")
+                with convert_faults(f"cannot read the timing {path}"):
+                    timings.append(_read_timing(path))
+            except RecordError as error:
+                errors.append(str(error))
     return TimingScan(timings, errors)
 
 
@@ -105,12 +112,10 @@ def list_stores(roots: Iterable[Path], run_folders: Iterable[Path]) -> set[Path]
 
 def _read_timing(path: Path) -> SavedTiming:
     # a link in a foreign folder could point to a private file, of which an error message would quote a part
-    if path.is_symlink() or path.parent.is_symlink():
-        raise ValueError("it is a link or in a linked folder; copy the file")
-    if not path.is_file() or path.stat().st_size > MAX_TIMING_BYTES:
-        raise ValueError(f"it is not a file of at most {MAX_TIMING_BYTES:,} bytes")
-    return SavedTiming.model_validate_json(path.read_text(encoding="utf-8"))
-
-
-def _describe_error(error: OSError | ValueError) -> str:
-    return format_validation_errors(error) if isinstance(error, ValidationError) else str(error)
+    try:
+        if path.is_symlink() or path.parent.is_symlink():
+            raise ValueError("it is a link or in a linked folder; copy the file")
+        return SavedTiming.model_validate_json(read_regular(path, MAX_TIMING_BYTES).decode("utf-8"))
+    except (OSError, ValueError) as error:
+        why = format_validation_errors(error) if isinstance(error, ValidationError) else error
+        raise RecordError(f"cannot read the timing {path}: {why}") from error

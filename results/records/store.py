@@ -13,24 +13,32 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from foundation.errors import RecordError, UserError
-from foundation.files import write_atomic
+from foundation.files import ensure_writable_dir, write_atomic
+from foundation.storage.fault_isolation import convert_faults
+from foundation.storage.file_locks import is_file_locked, take_file_lock
+from foundation.storage.leftovers import remove_owned_leftovers
+from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
 
 RECORD_FILE = "record.json"
+LOCK_FILE = ".lock"
 
-MAX_RECORD_BYTES = 256_000_000
-"""A larger file is no record: records have kilobytes, and a made-up file must not fill the memory."""
+_LOCK_SECONDS = 0.5
+"""How long to wait for the lock of a folder, since ``is_folder_at_work`` takes it for a moment."""
+
+MAX_RECORD_BYTES = 32_000_000
+"""A larger file is no record. Records have 10 kB; values for each of 20,000 classes, the most that any task has, would
+have 4 MB. The objects of a parsed file have about ten times its bytes."""
 
 
 class FolderLockedError(UserError):
@@ -67,22 +75,15 @@ def read_record_stat(folder: Path) -> tuple[Record, os.stat_result]:
         RecordError: the record is missing, cannot be read, or does not follow the schema.
     """
     path = folder / RECORD_FILE
-    try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise RecordError(f"cannot read {path}: it is not a regular file")
-            if found.st_size > MAX_RECORD_BYTES:
-                raise RecordError(f"cannot read {path}: it has more than {MAX_RECORD_BYTES:,} bytes")
-            text = file.read().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"cannot read {path}: {error}") from error
-    return parse_record(text, str(path)), found
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # a pipe with the name of a record would keep a command waiting for ever
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    with convert_faults(f"cannot read {path}"):
+        try:
+            with open_regular(path, MAX_RECORD_BYTES) as file:
+                found = os.fstat(file.fileno())
+                # one byte more than was there: a file that grows meanwhile is no finished record, and ends here
+                text = file.read(found.st_size + 1).decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordError(f"cannot read {path}: {error}") from error
+        return parse_record(text, str(path)), found
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -211,7 +212,7 @@ def require_outside_run(folder: Path) -> None:
     Raises:
         UserError: it does.
     """
-    real = folder.resolve()
+    real = Path(os.path.realpath(folder))  # resolve() stops at a link that leads to itself
     for place in (real, *real.parents):
         if os.path.lexists(place / RECORD_FILE):
             raise UserError(
@@ -249,8 +250,31 @@ def list_attempts(root: Path, run_stem: str) -> list[Path]:
     return [path for _, path in sorted((int(match[1] or 1), path) for match, path in found)]
 
 
+def claim_attempt_folder(root: Path, run_stem: str) -> Path:
+    """Create the folder for a new attempt at a run and return it: no other process gets the same one.
+
+    Args:
+        root: root of the store.
+        run_stem: path of the first attempt below the root.
+
+    Raises:
+        UserError: the store cannot be written.
+    """
+    ensure_writable_dir((root / run_stem).parent)
+    while True:
+        folder = next_attempt_folder(root, run_stem)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            # of another process that began in this moment; a file of that name would be in the way for ever
+            if not folder.is_dir():
+                raise
+        else:
+            return folder
+
+
 def next_attempt_folder(root: Path, run_stem: str) -> Path:
-    """Return the folder for a new attempt at a run; it does not exist yet.
+    """Return the folder that a new attempt at a run would get; another process may take it first.
 
     Args:
         root: root of the store.
@@ -267,19 +291,34 @@ def next_attempt_folder(root: Path, run_stem: str) -> Path:
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock a run folder for this process while the context is active, creating the folder if it does not exist.
 
+    What a killed process left unfinished in it is removed.
+
     Raises:
         FolderLockedError: another process has locked the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # an operating-system lock, not a marker file: the system releases it when a process is killed
-    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock = take_file_lock(folder / LOCK_FILE, _LOCK_SECONDS)
     except Timeout as error:
         raise FolderLockedError(
             f"another process is working on {folder}; wait for it, or choose another --out"
         ) from error
+    except OSError as error:
+        raise UserError(f"cannot lock {folder} ({error.strerror or error}); make it writable") from error
     try:
+        remove_owned_leftovers(folder)  # whoever left something unfinished there is gone
         yield
     finally:
         lock.release()
+
+
+def is_folder_at_work(folder: Path) -> bool | None:
+    """Return whether a process works on a run folder; ``None`` where that cannot be known.
+
+    A record that says ``running`` in a folder that nobody works on is of a process that was killed, or of a machine
+    that lost its power.
+
+    Args:
+        folder: the run's folder.
+    """
+    return is_file_locked(folder / LOCK_FILE)

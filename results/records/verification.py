@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from foundation.environment import get_weights_dir
 from foundation.errors import CheckpointError, RecordError
 from foundation.files import sha256_file
-from foundation.weights.shard_index import hash_weights
+from foundation.weights.shard_index import hash_weights, is_shard_index
 from results.records.identity import AS_IS, build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion
@@ -149,8 +149,10 @@ def _check_start_weights(folder: Path, record: Record) -> Iterator[VerificationC
         yield VerificationCheck("start weights", "unchecked", f"{checkpoint.uri} is not on this machine")
         return
     try:
-        is_same = hash_weights(path) == checkpoint.sha256
-    except CheckpointError as error:  # an index whose shards are not all there
+        # a record may name any file of this machine; one of another size is not hashed, which could take hours
+        has_size = is_shard_index(path) or path.stat().st_size == checkpoint.bytes
+        is_same = has_size and hash_weights(path) == checkpoint.sha256
+    except (CheckpointError, OSError) as error:  # an index whose shards are not all there
         yield VerificationCheck("start weights", "unchecked", str(error))
         return
     if is_same:

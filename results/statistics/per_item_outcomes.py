@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from foundation.array_types import FloatArray, IntArray
 from foundation.errors import RecordError
+from foundation.storage.fault_isolation import convert_faults
 from results.records.record import MetricValue, Record
+from results.records.strict_model import MAX_MAGNITUDE
 from results.statistics.estimates import (
     MetricSample,
     are_right_or_wrong,
@@ -89,9 +91,10 @@ def read_item_outcomes(folder: Path, record: Record, metric: str, table: ItemTab
     """
     assert record.result is not None
     stated = record.result.metrics[metric]
-    table = table or read_item_table(folder, record)
-    outcomes = _parse_outcomes(folder, record, metric, table)._replace(in_percent=stated.unit == "%")
-    found = recompute_metric(outcomes)
+    with convert_faults(f"cannot compute {metric} from the items in {folder}"):
+        table = table or read_item_table(folder, record)
+        outcomes = _parse_outcomes(folder, record, metric, table)._replace(in_percent=stated.unit == "%")
+        found = recompute_metric(outcomes)
     if not is_same_up_to_rounding(stated.value, found):
         raise RecordError(
             f"{folder}: the record says {metric} {stated.value:g}, its items give {found:g}; the record was changed, "
@@ -258,8 +261,8 @@ def _parse_numbers(table: ItemTable, column: str) -> FloatArray:
         values = _convert_cells(_get_column(table, column))
     except ValueError as error:
         raise RecordError(f"{table.path}: column {column} has a cell that is not a number ({error})") from error
-    if not np.isfinite(values).all():
-        raise RecordError(f"{table.path}: column {column} has a number that is not finite")
+    if not (np.abs(values) <= MAX_MAGNITUDE).all():  # false for NaN
+        raise RecordError(f"{table.path}: column {column} has a number that is not finite, or above {MAX_MAGNITUDE:g}")
     return values
 
 

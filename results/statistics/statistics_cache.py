@@ -14,6 +14,12 @@ from typing import Any, NamedTuple
 
 from foundation.environment import get_cache_dir
 from foundation.files import write_atomic
+from foundation.storage.leftovers import is_held, is_unfinished_name
+from foundation.storage.regular_files import read_regular
+from results.records.strict_model import load_json
+
+MAX_CACHE_BYTES = 64_000_000
+"""A larger file is damaged: 2,000 pairs of rows have a few hundred kilobytes."""
 
 _SECONDS_PER_DAY = 86400.0
 
@@ -34,7 +40,7 @@ def load_statistics(key: str) -> Any:
     """Return the JSON content stored under a key, or ``None`` if there is none or it cannot be read."""
     file = statistics_cache_dir() / f"{key}.json"
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = load_json(read_regular(file, MAX_CACHE_BYTES))
     except (OSError, ValueError):
         return None
     with contextlib.suppress(OSError):
@@ -77,7 +83,7 @@ def prune_cache_folder(folder: Path, unused_days: float, now: float | None = Non
     gone = 0
     freed = 0
     for path, stat in _list_files(folder):
-        if stat.st_mtime <= limit:
+        if stat.st_mtime <= limit and not (is_unfinished_name(path.name) and is_held(path)):
             path.unlink(missing_ok=True)
             gone, freed = gone + 1, freed + stat.st_size
     return CacheSize(gone, freed)

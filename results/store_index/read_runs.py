@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import RecordError
+from foundation.storage.fault_isolation import convert_faults
 from results.records.record import Record
 from results.records.store import RECORD_FILE, FoundFolder, iter_folders, read_record_stat, require_store
 from results.store_index.facts_memo import FactsMemo, has_settled, pack_state
@@ -88,10 +89,11 @@ class _StoreReader:
         now = time.time()
         try:
             record, record_stat = read_record_stat(Path(folder))
+            with convert_faults(f"cannot list the run in {folder}"):
+                lines = encode_run(record)
         except RecordError as error:
             self._errors.append(str(error))
             return None
-        lines = encode_run(record)
         if has_settled(record_stat, now):
             self._memo.keep_lines(path, pack_state(record_stat), lines)
         return ReadRun(folder, lines, record)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 from results.leaderboard.row_labels import format_start_label
 from results.records.saved_timings import TimingScan, list_stores, scan_timings
 from results.store_index.read_runs import iter_runs

@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from foundation.errors import RecordError, UserError
+from foundation.errors import RecordError
 from foundation.files import atomic_writer
+from foundation.storage.fault_isolation import convert_faults
+from foundation.storage.write_faults import make_storage_error
 from results.leaderboard.render.csv import guard_cell
 from results.leaderboard.row_labels import format_record_start, format_runtime
+from results.records.record import Record
 from results.statistics.item_files import ItemTable, read_item_table
 from results.statistics.per_item_outcomes import ITEM_ID_COLUMNS
 from results.statistics.ranking import StoredRun
@@ -123,22 +126,27 @@ def _iter_batches(
             left_out.append(f"{folder} is invalidated: {record.reason}")
             continue
         try:
-            table = read_item_table(folder, record)
+            with convert_faults(f"cannot read the items of {folder}"):
+                batch = _melt_table(read_item_table(folder, record), _describe_run(record, pretrain_methods))
         except RecordError as error:
             left_out.append(str(error))
             continue
-        shared = {
-            "run_id": record.run_id,
-            "task": record.task,
-            "protocol": record.protocol,
-            "tier": record.tier,
-            "key": record.comparability,
-            "backbone": record.backbone.name,
-            # two runtimes of one model have the same weights, and a mean over both would be of neither
-            "start": ", ".join(filter(None, (format_record_start(record, pretrain_methods), format_runtime(record)))),
-            "seed": record.seed,
-        }
-        yield _melt_table(table, shared)
+        yield batch
+
+
+def _describe_run(record: Record, pretrain_methods: Mapping[str, str]) -> dict[str, Any]:
+    """Return the cells that all rows of a run share."""
+    return {
+        "run_id": record.run_id,
+        "task": record.task,
+        "protocol": record.protocol,
+        "tier": record.tier,
+        "key": record.comparability,
+        "backbone": record.backbone.name,
+        # two runtimes of one model have the same weights, and a mean over both would be of neither
+        "start": ", ".join(filter(None, (format_record_start(record, pretrain_methods), format_runtime(record)))),
+        "seed": record.seed,
+    }
 
 
 def _melt_table(table: ItemTable, shared: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
@@ -179,4 +187,4 @@ def _write_csv(path: Path, batches: Iterable[Mapping[str, Sequence[Any]]]) -> No
             text.flush()
             text.detach()
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error}; name another file with --out") from error
+        raise make_storage_error(path, error) from error

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from foundation.errors import RecordError, UserError
 from foundation.files import atomic_writer
+from foundation.storage.write_faults import make_storage_error
 
 ColumnType = Literal["string", "int64", "double", "bool"]
 """Type of a column as Arrow names it. Every column may have missing values."""
@@ -45,7 +46,7 @@ def write_parquet(
     except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError, OverflowError) as error:
         raise RecordError(f"a value does not fit its column, so {path} was not written: {error}") from error
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error}; name another file with --out") from error
+        raise make_storage_error(path, error) from error
 
 
 _ARROW_FACTORIES: Mapping[ColumnType, str] = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from engine.progress_bar import ProgressBar
 from foundation.errors import NonFiniteError, UserError
 from foundation.files import grant_default_mode, write_atomic
 from foundation.plural import format_count
+from foundation.storage.leftovers import open_partial_folder
 from segmentation.as_is.evaluation import open_segmentor
 from segmentation.as_is.finished_model import FinishedSegmentor
 from segmentation.as_is.settings import parse_settings
@@ -65,14 +64,10 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     segmentor = open_segmentor(source, settings, resolve_network_device(source))
     # beside the final place, so that the rename stays on one disk
     out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
+    with open_partial_folder(out) as work:
         report = _segment_all(segmentor, dict(zip(names, images, strict=True)), work)
         grant_default_mode(work)
         work.replace(out)
-    except BaseException:  # an interrupt leaves nothing either
-        shutil.rmtree(work, ignore_errors=True)
-        raise
     where = f"label PNGs in {out / LABELS_FOLDER}, overlays in {out / OVERLAYS_FOLDER}, classes in {out / LEGEND_FILE}"
     text = f"{format_count(len(images), 'image')} segmented ({segmentor.test_mode}); {where}"
     return PredictionReport({"out": str(out), "model": segmentor.record.name, **report}, text)

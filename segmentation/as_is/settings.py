@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from engine.config import parse_value
+from engine.config import parse_flat_settings
 from engine.recipe import StrictConfig
-from foundation.errors import ConfigError
-from foundation.suggest import did_you_mean
-from results.records.strict_model import format_validation_errors
+from engine.settings.setting_types import ItemLimit, Side
 
-Sides = PositiveInt | Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+Sides = Side | Annotated[list[Side], Field(min_length=2, max_length=2)]
 """One number for height and width, or both."""
 
 
@@ -33,7 +31,7 @@ class SegmentationSettings(StrictConfig):
     crop: Sides | None = None
     stride: Sides | None = None
     classes: Literal["check", "ignore"] = "check"
-    max_items: Annotated[int, Field(ge=2)] | None = None
+    max_items: ItemLimit | None = None
 
     @model_validator(mode="after")
     def _check_windows(self) -> SegmentationSettings:
@@ -51,20 +49,7 @@ def parse_settings(overrides: Sequence[str]) -> SegmentationSettings:
     Raises:
         ConfigError: an unknown key, or values that cannot be (all of them are listed).
     """
-    known = list(SegmentationSettings.model_fields)
-    content: dict[str, Any] = {}
-    for text in overrides:
-        key, equals, value = text.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set takes key=value, not {text!r}")
-        if key.strip() not in known:
-            hint = ", ".join(known)
-            raise ConfigError(f"unknown setting {key.strip()!r} of a segmentation{did_you_mean(key, known, hint=hint)}")
-        content[key.strip()] = parse_value(value.strip())
-    try:
-        return SegmentationSettings.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(f"the settings are invalid (--set): {format_validation_errors(error)}") from error
+    return parse_flat_settings(SegmentationSettings, overrides, "a finished segmentation model")
 
 
 def get_both_sides(sides: int | Sequence[int]) -> tuple[int, int]:

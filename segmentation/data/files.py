@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from engine.data.decode import decode_bgr, open_image, read_orientation
+from engine.data.image_formats import MAX_FILE_BYTES
 from foundation.errors import DataError
+from foundation.storage.regular_files import read_regular
 from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.label_colors import read_color_labels
 from segmentation.data.label_hints import explain_wrong_labels
@@ -210,6 +212,6 @@ def _format_size(array: NDArray[Any]) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error

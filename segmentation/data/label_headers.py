@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
+from engine.data.decode import HEADER_ERRORS, open_header
 from engine.progress_bar import ProgressBar
 from foundation.errors import DataError
 from foundation.plural import format_count
@@ -108,11 +107,11 @@ def _require_same_palette(
 def _read_header(path: Path) -> _ImageHeader | None:
     """Read the header of an image; ``None`` if that fails, as decoding it later says better what is wrong with it."""
     try:
-        with Image.open(path) as picture:
+        with open_header(path) as picture:
             channels = (picture.getpalette("RGB") or []) if picture.mode == "P" else []
             width, height = picture.size
             orientation = picture.getexif().get(_ORIENTATION_TAG, 1)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except HEADER_ERRORS:
         return None
     palette = [(channels[at], channels[at + 1], channels[at + 2]) for at in range(0, len(channels) - 2, 3)]
     # a damaged tag may hold anything

@@ -6,13 +6,13 @@ background that the list lacks, or pixels that do not count, and both look the s
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from engine.data.decode import open_image, read_image_file
+from foundation.errors import DataError
 from segmentation.data.dataset_layout import ImageLabelPair
 from segmentation.data.labels import IGNORE_INDEX, LabelSpace
 
@@ -113,10 +113,10 @@ def describe_found_labels(pairs: Sequence[ImageLabelPair]) -> str:
     chosen = [pairs[place] for place in np.linspace(0, len(pairs) - 1, min(len(pairs), _SAMPLED_FILES)).astype(int)]
     for pair in chosen:
         try:
-            with Image.open(io.BytesIO(pair.label_path.read_bytes())) as picture:
+            with open_image(read_image_file(pair.label_path), pair.label_path) as picture:
                 mode, pixels = picture.mode, np.asarray(picture)
                 colors = picture.getcolors(256)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except DataError:
             continue  # a file that cannot be decoded has its own sentence, once there is a list
         if pixels.ndim != 2:
             shown = f" with {len(colors)} colours in {pair.label_path.name}" if colors else ""

@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.data.cache_table import CacheTable
+from engine.data.image_formats import MAX_FILE_BYTES
 from engine.progress_bar import ProgressBar
 from foundation.errors import DataError
 from foundation.run_scope import get_run_scope
+from foundation.storage.regular_files import read_regular
 from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import decode_label_values, require_valid_labels
 from segmentation.data.labels import LabelSpace
@@ -116,7 +118,7 @@ def _decode_files(files: Mapping[str, ImageLabelPair], label_space: LabelSpace) 
 
 def _summarize_file(path: Path, digest: str, label_space: LabelSpace) -> LabelSummary:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MAX_FILE_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     # what is stored under the digest must come from the very bytes that have it

@@ -11,18 +11,18 @@ backbone understands scenes.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
+from engine.pictures.image_files import write_image
 from foundation.errors import DataError
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import open_partial_folder, remove_owned_leftovers
 
 MINI_ADE_VERSION = 1
 """Raise this whenever the files change: it seeds the scenes, and every version has its own folder in the cache."""
@@ -68,20 +68,20 @@ def make_mini_ade(cache: Path) -> Path:
 
     Raises:
         DataError: a package lacks the photograph that it should ship.
+        StorageError: the cache folder cannot be written.
     """
     home = cache / f"mini_ade-{MINI_ADE_VERSION}"
     if (home / "ADEChallengeData2016").is_dir():
         return home
     home.mkdir(parents=True, exist_ok=True)
-    with FileLock(home / ".lock"):  # several runs may start at once
+    with take_file_lock(home / ".lock"):  # several runs may start at once
         # look again: another process may have made the data while this one waited for the lock
         if not (home / "ADEChallengeData2016").is_dir():
-            work = Path(tempfile.mkdtemp(dir=home))
-            _write_dataset(work)
-            # renaming a folder is atomic, so a reader sees either no data or all of them
-            work.rename(home / "ADEChallengeData2016")
-    for leftover in home.glob("tmp*"):  # a process that was killed while writing left its temporary folder behind
-        shutil.rmtree(leftover, ignore_errors=True)
+            remove_owned_leftovers(home)
+            with open_partial_folder(home / "ADEChallengeData2016") as work:
+                _write_dataset(work)
+                # renaming a folder is atomic, so a reader sees either no data or all of them
+                work.rename(home / "ADEChallengeData2016")
     return home
 
 
@@ -98,8 +98,8 @@ def _write_dataset(folder: Path) -> None:
         for number in range(1, count + 1):
             # one seed per scene: it depends on the version, the split and the number, not on the order of the work
             image, label = compose_scene(pieces, derive_seed(MINI_ADE_VERSION, list(SPLIT_SIZES).index(split), number))
-            cv2.imwrite(str(images / f"{stem}_{number:08d}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
-            cv2.imwrite(str(labels / f"{stem}_{number:08d}.png"), label)
+            write_image(images / f"{stem}_{number:08d}.jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])
+            write_image(labels / f"{stem}_{number:08d}.png", label)
 
 
 def _load_photograph(source: PhotoSource) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from deployment.manifest import ExportOrigin
 from deployment.runtimes import require_runtime
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
+from foundation.storage.leftovers import open_scratch_folder
 from results.records.identity import AS_IS
 from segmentation.as_is.finished_model import FinishedSegmentor, drop_training_parts
 from segmentation.models.mmseg_imports import Upsample
@@ -123,13 +123,13 @@ class SegmentorNetwork:
         segmentor = self.segmentor
         facts = describe_segmentor(segmentor, logit_size="head")
         # a graph is loaded from bytes, so that its folder may go
-        with tempfile.TemporaryDirectory() as scratch:
+        with open_scratch_folder("export") as scratch:
             return build_runtime_network(
                 wrap_segmentor(segmentor, facts),
                 facts,
                 runtime=self.runtime,
                 precision=self.precision,
-                out=out or Path(scratch),
+                out=out or scratch,
                 origin=make_segmentor_origin(segmentor),
                 example=torch.zeros(1, 3, *size),
                 threads=self.threads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from backbones.card import BackboneCard
 from backbones.create import CreatedBackbone
 from backbones.features import get_size_divisor
-from foundation.errors import UserError
+from foundation.display_text import format_one_line, shorten_value
+from foundation.errors import ConfigError, UserError
 from foundation.library_logs import silence_logging
 from segmentation.data.labels import IGNORE_INDEX
 from segmentation.evaluation import ImagePrediction
@@ -144,7 +146,7 @@ def build_segmentor(
         frozen=recipe.frozen,
         **settings,
     )
-    with DefaultScope.overwrite_default_scope("mmseg"), warnings.catch_warnings():
+    with DefaultScope.overwrite_default_scope("mmseg"), warnings.catch_warnings(), _translate_build_errors():
         # mmseg averages the loss over ignored pixels too and warns about it at every start; the protocols want it so
         warnings.filterwarnings("ignore", message=".*avg_non_ignore")
         model = Segmentor(
@@ -167,6 +169,22 @@ def build_segmentor(
     model.recipe = recipe
     _initialize_heads(model)
     return model
+
+
+@contextmanager
+def _translate_build_errors() -> Iterator[None]:
+    """Replace what mmseg raises about a neck or head that cannot be built by a sentence for users.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AssertionError, AttributeError, IndexError, NotImplementedError) as error:
+        reason = format_one_line(str(error)) or type(error).__name__
+        raise ConfigError(
+            f"mmseg cannot build neck and heads of these settings ({shorten_value(reason)}); correct --set model..."
+        ) from error
 
 
 def _initialize_heads(model: Segmentor) -> None:

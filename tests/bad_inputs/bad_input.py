@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import socket
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 
@@ -41,6 +45,55 @@ class BadInput(NamedTuple):
     leaves: tuple[str, ...] = ()
 
 
+LONG = "x" * 250
+"""A name as long as the longest that a folder can have, nearly."""
+
+
+def make_odd_files(folder: Path) -> None:
+    """What the tables of cases refer to: an empty folder, one without anything that bench reads, and a text file."""
+    (folder / "empty").mkdir()
+    (folder / "folder").mkdir()
+    (folder / "folder" / "a.txt").write_text("x")
+    (folder / "file.txt").write_text("hello\n")
+
+
+def refuse(words: list[str], says: str, name: str = "", **others: Any) -> BadInput:
+    """A case whose sentence contains a text, with the files of ``make_odd_files``."""
+    return BadInput(name or " ".join(words), words, re.escape(says), make_odd_files, **others)
+
+
+def read_cases(table: str, start: str = "") -> list[BadInput]:
+    """Read cases from lines ``words => part of the sentence``.
+
+    Args:
+        table: one case per line; words are as in a shell, and ``LONG`` is a very long name.
+        start: words before those of each line.
+    """
+    cases = []
+    for line in map(str.strip, table.strip().splitlines()):
+        words, arrow, says = line.partition("=> ")
+        assert arrow, line
+        full = [word.replace("LONG", LONG) for word in shlex.split(f"{start} {words}")]
+        cases.append(refuse(full, says.replace("LONG", LONG), f"{start} {words}".strip()))
+    return cases
+
+
+@contextmanager
+def forbid_network() -> Iterator[list[str]]:
+    """Records and refuses every look-up and connection: no refusal needs a network."""
+    asked: list[str] = []
+
+    def refuse_network(*place: Any, **_: Any) -> Any:
+        asked.append(str(place[-1:]))
+        raise OSError("the network is not for tests")
+
+    with (
+        mock.patch.object(socket, "getaddrinfo", refuse_network),
+        mock.patch.object(socket.socket, "connect", refuse_network),
+    ):
+        yield asked
+
+
 def check_bad_input(case: BadInput, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Run a command line in this process, and check that it is refused in one sentence and leaves nothing.
 
@@ -51,12 +104,12 @@ def check_bad_input(case: BadInput, folder: Path, capfd: pytest.CaptureFixture[s
     """
     if case.make is not None:
         case.make(folder)
-    before = _hash_tree(folder)
+    before = hash_tree(folder)
     here = Path.cwd()
     capfd.readouterr()
     os.chdir(folder)
     try:
-        with warnings.catch_warnings(record=True) as warned:
+        with warnings.catch_warnings(record=True) as warned, forbid_network() as asked:
             # as the interpreter does: warnings about code for its authors are not shown to users
             warnings.simplefilter("default")
             for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
@@ -67,8 +120,9 @@ def check_bad_input(case: BadInput, folder: Path, capfd: pytest.CaptureFixture[s
     out, err = capfd.readouterr()
     assert code == case.code, f"exit code {code}: {err}"
     check_refusal(case, out, err)
+    assert not asked, f"it asked the network for {asked}"
     assert not warned, f"a library warned: {[str(each.message) for each in warned]}"
-    check_leftovers(case, before, _hash_tree(folder))
+    check_leftovers(case, before, hash_tree(folder))
 
 
 def check_refusal(case: BadInput, out: str, err: str) -> None:
@@ -101,7 +155,7 @@ def check_leftovers(case: BadInput, before: dict[str, str], after: dict[str, str
     assert not left, f"written or changed: {left}"
 
 
-def _hash_tree(folder: Path) -> dict[str, str]:
+def hash_tree(folder: Path) -> dict[str, str]:
     """The content of every file below a folder by its relative path; folders and links by their kind."""
     found = {}
     for path in sorted(folder.rglob("*")):

@@ -51,14 +51,15 @@ def test_two_exports_at_once_leave_one_whole_export(tmp_path: Path, monkeypatch:
     """While one replaces an older export, another one moves it first, and writes its own."""
     folder, made, moments = tmp_path / "out", tempfile.mkdtemp, []
 
-    def interfere(prefix: str, dir: Path) -> str:
-        if ".old." in prefix and len(moments) < 2:
+    def interfere(prefix: str, suffix: str, dir: Path) -> str:
+        # the new export has its folder; this one is for the old export
+        if any(tmp_path.glob(".out.*.tmp")) and len(moments) < 2:
             moments.append(prefix)
             shutil.rmtree(folder)
             # the second time it has written its own in the meantime
             if len(moments) == 2:
                 shutil.copytree(tmp_path / "theirs", folder)
-        return made(prefix=prefix, dir=dir)
+        return made(prefix=prefix, suffix=suffix, dir=dir)
 
     write_export(tmp_path / "theirs", FILES, make_manifest())
     write_export(folder, FILES, make_manifest())

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from engine.config import load_protocol, parse_value
+from engine.config import load_protocol
 from engine.recipe import StrictConfig, TrainingRecipe
+from engine.settings.setting_text import parse_value
 from foundation.errors import ConfigError
 from results.records.renamed_settings import RENAMED_SETTINGS, find_new_name
 

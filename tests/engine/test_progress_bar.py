@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine import progress_bar as module
-from engine.progress import ProgressHook
 from engine.progress_bar import ProgressBar
+from engine.training_reports.progress_hook import ProgressHook
 
 
 class Clock:

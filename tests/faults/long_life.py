@@ -10,7 +10,6 @@ import io
 import logging
 import os
 import statistics
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ from typing import NamedTuple
 from PIL import Image
 
 import litevit_bench as bench
-from benchmarks.cli.output import align_columns, write_stdout
+from benchmarks.cli.output import write_stdout
 from benchmarks.matrix.executors.executor import CellJob, CellResources
 from benchmarks.matrix.run_in_worker import run_job
 from benchmarks.resolve_cell import CellRequest

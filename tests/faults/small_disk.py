@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pytest
 
 from benchmarks.cli.main import main
+from tests.limits import HANG_SECONDS
 
 _CLONE_NEWNS, _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x20000, 1, 32, 4096, 16384, 1 << 18
 
@@ -44,7 +45,7 @@ def _can_mount() -> bool:
         return False
     words = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]
     try:
-        return subprocess.run(words, capture_output=True, timeout=600).returncode == 0
+        return subprocess.run(words, capture_output=True, timeout=HANG_SECONDS).returncode == 0
     except FileNotFoundError:
         return False
 

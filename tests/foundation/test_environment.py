@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from foundation import environment
+from foundation.environment import CACHE_DIR_VAR, DATA_ROOT_VAR, OFFLINE_VAR
 from foundation.errors import UserError
 
 
@@ -44,3 +45,19 @@ def test_every_bench_variable_in_the_source_is_declared() -> None:
         for name in re.findall(r"\bBENCH_[A-Z_]+", path.read_text())
     }
     assert used == declared
+
+
+@pytest.mark.parametrize("value", ["x" * 300, "a/" * 2100, "\u00e9" * 130, "  "])
+def test_a_variable_that_can_be_no_path_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (DATA_ROOT_VAR, CACHE_DIR_VAR):
+        monkeypatch.setenv(variable.name, value)
+        with pytest.raises(UserError, match=rf"^\${variable.name} is '.*, which is no path: it is") as caught:
+            variable.read_path()
+        assert len(str(caught.value)) < 500
+
+
+def test_a_long_switch_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OFFLINE_VAR.name, "x" * 100_000)
+    with pytest.raises(UserError, match=r"set it to 1 or 0") as caught:
+        OFFLINE_VAR.read_switch()
+    assert len(str(caught.value)) < 300

@@ -45,8 +45,8 @@ GUARDS = {
     ),
     "features of controls stay out of the cache": Guard(
         "benchmarks/negative_controls/check_protocols.py",
-        'use_feature_folder(Path(folder) / "features"):',
-        "tempfile.TemporaryDirectory():",
+        'use_feature_folder(folder / "features"):',
+        'open_scratch_folder("other"):',
         f"{CONTROLS} -k no_record_and_no_feature",
     ),
     "a control has another fingerprint": Guard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from classification.probes.feature_cache import store_features
 from engine.data import file_hashes
 from engine.data.data_options import make_data_options
 from engine.data.file_hashes import hash_files, require_unchanged_files
-from foundation.errors import DataError, UserError
+from foundation.errors import DataError, IncompleteError
 from foundation.run_scope import open_run_scope
 from segmentation.data.own_folder.read_folder import read_segfolder
 from tests.wrong_numbers.test_image_content import write_bmp
@@ -205,8 +206,18 @@ def test_inodes_of_64_bits_can_be_stored(tmp_path: Path, monkeypatch: pytest.Mon
     assert hash_files(tmp_path / "data", ["0.bmp"]) == first
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_named_and_not_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = (np.arange(2, dtype=np.float32).reshape(1, 2), np.ones(1, np.int64))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    cached = store_features({}, 1, [batch])
     (tmp_path / "file").touch()
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(UserError, match=r"the cache folder .* cannot be written; name another one with BENCH_CACHE"):
-        store_features({}, 1, [(np.zeros((1, 2), np.float32), np.zeros(1, np.int64))])
+    kept = store_features({}, 1, [batch])
+    said = capsys.readouterr().err
+    assert re.match(r"the cache folder .* cannot be written \(.*\); name another one with BENCH_CACHE; ", said)
+    for one, other in zip(cached, kept, strict=True):
+        assert one.dtype == other.dtype and np.array_equal(one, other)
+    with pytest.raises(IncompleteError, match="1 of 2 images"):
+        store_features({}, 2, [batch])

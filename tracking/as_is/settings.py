@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
-
-from engine.config import parse_value
+from engine.config import parse_flat_settings
 from engine.recipe import StrictConfig
-from foundation.errors import ConfigError
-from foundation.suggest import did_you_mean
-from results.records.strict_model import format_validation_errors
+from engine.settings.setting_types import BatchSize, Count, CropFactor, ItemLimit, ProcessCount, Side
 from tracking.inference.options import TrackingOptions
 from tracking.ostrack_settings import TrackerSettings
 
@@ -32,15 +28,14 @@ class EvaluationSettings(StrictConfig):
 
     protocol: str | None = None
     ce: bool | None = None
-    template_size: PositiveInt | None = None
-    search_size: PositiveInt | None = None
-    template_factor: PositiveFloat | None = None
-    search_factor: PositiveFloat | None = None
-    # a score of one item has no interval, and a record of it could not be checked
-    max_items: Annotated[int, Field(ge=2)] | None = None
-    max_frames: PositiveInt | None = None
-    track_processes: PositiveInt | None = None
-    track_batch: PositiveInt = 16
+    template_size: Side | None = None
+    search_size: Side | None = None
+    template_factor: CropFactor | None = None
+    search_factor: CropFactor | None = None
+    max_items: ItemLimit | None = None
+    max_frames: Count | None = None
+    track_processes: ProcessCount | None = None
+    track_batch: BatchSize = 16
 
     def asked_tracker(self) -> TrackerSettings:
         """Return what is asked of the tracker itself."""
@@ -65,22 +60,9 @@ def read_settings(overrides: Sequence[str]) -> EvaluationSettings:
     Raises:
         ConfigError: a text is not ``key=value``, there is no such setting, or a value is not valid.
     """
-    # the names as the user may write them; another one gets the most similar of them
-    known = list(EvaluationSettings.model_fields)
-    values: dict[str, Any] = {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        key = key.strip()
-        if not equals or not key:
-            raise ConfigError(f"--set takes key=value, not {override!r}")
-        if key not in known:
-            raise ConfigError(
-                f"an evaluation of a tracker has no setting {key!r}{did_you_mean(key, known, hint=', '.join(known))}"
-            )
-        value = parse_value(text.strip())
-        # a whole number is a valid factor, and strict validation would refuse it
-        values[key] = float(value) if key.endswith("_factor") and type(value) is int else value
-    try:
-        return EvaluationSettings.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(f"the settings of the evaluation are invalid: {format_validation_errors(error)}") from error
+    return parse_flat_settings(EvaluationSettings, overrides, "an evaluation of a tracker", _widen_factor)
+
+
+def _widen_factor(key: str, text: str, value: Any) -> Any:
+    # a whole number is a valid factor, and strict validation would refuse it
+    return float(value) if key.endswith("_factor") and type(value) is int else value

@@ -15,10 +15,14 @@ from typing import NoReturn
 
 import numpy as np
 
+from foundation.display_text import shorten_value
 from foundation.errors import DataError
-from foundation.text.user_text import decode_user_text
+from foundation.text.user_text import MAX_TEXT_BYTES, decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
-from tracking.data.readers.zips import FileLike
+from tracking.data.readers.zips import FileLike, read_file
+
+MAX_COORDINATE = 1e9
+"""Largest number of a box in pixels; beyond it areas would lose whole pixels, and at 1e155 they are infinite."""
 
 _SEPARATOR_TABLE = str.maketrans(",\t", "  ")
 
@@ -87,14 +91,19 @@ def parse_boxes(
     if first_field is not None:
         lines = [_select_fields(line, number, file, first_field) for number, line in enumerate(lines, 1)]
     boxes = _parse_lines(lines, file)
-    # float() also reads "inf" and "nan", so the values are checked and not the text
-    bad = ~np.isfinite(boxes).all(axis=1)
+    # float() also reads "inf" and "nan", so the values are checked and not the text; NaN fails the comparison
+    bad = ~(np.abs(boxes) <= MAX_COORDINATE).all(axis=1)
     if allow_nan:
         # all four or none: a line with one NaN is damaged
         bad &= ~np.isnan(boxes).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
-        _raise_line_error(file, row + 1, f"is not four finite numbers: {lines[row].strip()!r}")
+        what = (
+            f"has a number beyond {MAX_COORDINATE:g} px"
+            if np.isfinite(boxes[row]).all()
+            else "is not four finite numbers"
+        )
+        _raise_line_error(file, row + 1, f"{what}: {shorten_value(lines[row].strip())}")
     return boxes
 
 
@@ -153,7 +162,7 @@ def read_bytes(file: FileLike) -> bytes:
         DataError: it cannot be read.
     """
     try:
-        return file.read_bytes()
+        return read_file(file, MAX_TEXT_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {file} ({error.strerror or error}); fetch it again") from error
 

@@ -8,17 +8,17 @@ sequences are generated once and stored in the cache folder.
 from __future__ import annotations
 
 import math
-import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import cv2
 import numpy as np
-from filelock import FileLock
 
 from engine.data import photographs
+from engine.pictures.image_files import write_image
 from foundation.environment import get_cache_dir
+from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import open_partial_folder, remove_abandoned
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
 from tracking.data.cutouts import (
@@ -63,18 +63,20 @@ def ensure_mini_lasot() -> Path:
 
     Raises:
         DataError: a photograph is missing in the installed scikit-image or scikit-learn.
+        StorageError: the cache folder cannot be written.
     """
     folder = get_cache_dir() / f"mini_lasot-{MINI_LASOT_VERSION}"
     if folder.is_dir():
         return folder
     get_cache_dir().mkdir(parents=True, exist_ok=True)
     # several processes may start at the same time; one generates, the others wait and find the folder
-    with FileLock(f"{folder}.lock"):
+    with take_file_lock(Path(f"{folder}.lock")):
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=get_cache_dir()) as half:
-                write_mini_lasot(Path(half) / "whole")
+            remove_abandoned(folder, is_owner=True)
+            with open_partial_folder(folder) as half:
+                write_mini_lasot(half / "whole")
                 # in the same file system this is a rename: a folder of that name is never incomplete
-                shutil.move(Path(half) / "whole", folder)
+                (half / "whole").rename(folder)
     return folder
 
 
@@ -111,7 +113,7 @@ def write_lasot_sequence(folder: Path, frames: list[SyntheticFrame], category: s
     (folder / "img").mkdir(parents=True)
     for number, frame in enumerate(frames, 1):
         quality = [cv2.IMWRITE_JPEG_QUALITY, 92]
-        cv2.imwrite(str(folder / "img" / f"{number:08d}.jpg"), frame.image[..., ::-1], quality)
+        write_image(folder / "img" / f"{number:08d}.jpg", frame.image[..., ::-1], quality)
     # LaSOT's formats: one box per line, but all flags of a sequence in one line
     lines = [",".join(map(str, frame.box)) for frame in frames]
     (folder / "groundtruth.txt").write_text("\n".join(lines) + "\n")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import ceil, cos, pi
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field
 
 from engine.recipe import StrictConfig
+from engine.settings.setting_types import Count, CountOrZero, LayerIndex
 
 
 class CandidateElimination(StrictConfig):
@@ -22,10 +23,10 @@ class CandidateElimination(StrictConfig):
             ``keep_ratio``.
     """
 
-    blocks: list[NonNegativeInt] = Field(default=[3, 6, 9], min_length=1)
+    blocks: list[LayerIndex] = Field(default=[3, 6, 9], min_length=1, max_length=100)
     keep_ratio: float = Field(default=0.7, gt=0, le=1)
-    begin: NonNegativeInt = 20
-    end: PositiveInt = 100
+    begin: CountOrZero = 20
+    end: Count = 100
 
 
 def compute_keep_ratio(settings: CandidateElimination, step: int) -> float:

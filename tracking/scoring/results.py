@@ -33,10 +33,10 @@ def derive_tracker_names(folders: Sequence[Path]) -> list[str]:
     Raises:
         UserError: a folder is named twice or is not a folder.
     """
-    resolved = [folder.resolve() for folder in folders]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--results {folder} is not a folder; name one that holds one text file per sequence")
+    resolved = [folder.resolve() for folder in folders]
     if len(set(resolved)) != len(resolved):
         raise UserError("--results names the same folder twice; name each tracker's folder once")
     # it ends, because complete paths differ

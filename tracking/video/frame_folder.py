@@ -71,7 +71,8 @@ def _list_images(folder: Path) -> list[Path]:
             if path.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_IMAGE_SUFFIXES)
             and not path.name.startswith(".")
             and not is_litter(path.name)
-            and path.is_file()
+            # a link to nowhere or a pipe stays: reading it gives the sentence, and without it a frame would be missing
+            and not path.is_dir()
         ]
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror}); change its permissions") from error

@@ -23,7 +23,7 @@ from tracking.video.annotate import AnnotatedVideoWriter, draw_targets
 from tracking.video.frame_source import FrameSource
 from tracking.video.frame_times import TIMES_FILE, fill_missing_times
 from tracking.video.lost_target import LOST_THRESHOLD
-from tracking.video.sigint import catch_sigint
+from tracking.video.stop_request import catch_stop
 from tracking.video.target_track import StartChooser, TargetStart, TargetTrack, start_tracks
 
 DEFAULT_FPS = 30.0
@@ -132,8 +132,9 @@ def track_targets(
 
     Every target gets the boxes that it would get alone: the network is called once for each.
 
-    Files get their names only when they are complete. After Ctrl-C, the current frame is finished and all results so
-    far are written. The same happens if a frame cannot be read or the video cannot be written (``failure``).
+    Files get their names only when they are complete. After Ctrl-C or SIGTERM, the current frame is finished and all
+    results so far are written. The same happens if a frame cannot be read or the video cannot be written
+    (``failure``).
 
     Args:
         tracker: the tracker.
@@ -197,7 +198,7 @@ def _track_frames(
         size = opening.image.shape
         if video_dir is not None:
             writers.append(AnnotatedVideoWriter(video_dir, (size[1], size[0]), source.fps or DEFAULT_FPS))
-        with catch_sigint() as pressed, ProgressBar(source.name, "frames", source.expected_frames) as counter:
+        with catch_stop() as stop, ProgressBar(source.name, "frames", source.expected_frames) as counter:
             # frames are numbered as in the source, from 0
             for number, frame in enumerate(chain([opening], frames), source.start_frame):
                 require_frame_size(frame.image, size, f"frame {number} (from 0) of {source.location}")
@@ -209,8 +210,8 @@ def _track_frames(
                 result.total_seconds = time.perf_counter() - began
                 counter.advance("confidence " + ", ".join(f"{each.confidences[-1]:.2f}" for each in result.targets))
                 # checked after a frame is complete, so that boxes, confidences and video have equally many
-                if pressed.is_set():
-                    result.stop_reason = f"stopped by Ctrl-C after {result.num_frames} frames"
+                if stop.reason:
+                    result.stop_reason = f"{stop.reason} after {result.num_frames} frames"
                     break
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -20,11 +21,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbones.checkpoints.reading.file_kinds import describe_file_kind, describe_refused_class, describe_zip_kind
+from backbones.checkpoints.reading.file_format import read_weight_format
+from backbones.checkpoints.reading.file_kinds import describe_refused_class, describe_zip_kind
 from backbones.checkpoints.reading.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.reading.weight_versions import find_tensors
 from foundation.errors import CheckpointError
 from foundation.weights.shard_index import is_shard_index, list_weight_files, read_shard_index
+
+_DAMAGE = (
+    *(RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError),
+    *(ArithmeticError, AssertionError, NameError, ImportError, struct.error),
+)
+"""What torch and pickle raise on truncated or random bytes, found by trying (``tests/fuzz``)."""
 
 MAX_UNPACK_RATIO = 3
 """An archive is refused if it unpacks to more than this many times its size: torch stores without compression."""
@@ -56,26 +64,11 @@ def read_content(path: Path, *, names_only: bool = False) -> FileContent:
     """
     if is_shard_index(path):
         return _read_shards(path, names_only=names_only)
-    # the content decides the kind, not the suffix: public files often have the wrong one
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(512)
-    except OSError as error:
-        raise CheckpointError(
-            f"the checkpoint {path} cannot be read ({error.strerror}); fix its permissions"
-        ) from error
-    if size == 0:
-        raise CheckpointError(f"the checkpoint {path} is empty (0 bytes); fetch it again")
-    # safetensors starts with the header's length in 8 bytes, followed by the header in JSON
-    if head[8:9] == b"{" and head[:1] != b"{":
+    found = read_weight_format(path)
+    if found == "safetensors":
         return FileContent("safetensors", *_read_safetensors(path))
-    if head[:2] == b"PK" or head[:1] == b"\x80":  # torch's zip archive, or its older plain pickle
-        content = _read_torch(path, size, zipped=head[:2] == b"PK", names_only=names_only)
-        return FileContent("torch", content, _training_arguments(content))
-    raise CheckpointError(
-        f"{path} is not a checkpoint that torch or safetensors can read{describe_file_kind(path, head)}"
-    )
+    content = _read_torch(path, path.stat().st_size, zipped=found == "zip", names_only=names_only)
+    return FileContent("torch", content, _training_arguments(content))
 
 
 def _read_shards(index: Path, *, names_only: bool) -> FileContent:
@@ -130,8 +123,7 @@ def _read_torch(path: Path, size: int, *, zipped: bool, names_only: bool) -> obj
                 f"{describe_refused_class(needed)}"
             ) from error
         raise CheckpointError(f"{path} is not a checkpoint that torch or safetensors can read") from error
-    # what torch and pickle raise on truncated or random bytes, found by trying
-    except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(
             f"{path} is not a checkpoint that torch or safetensors can read ({_first_line(error)})"
         ) from error

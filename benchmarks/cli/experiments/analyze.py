@@ -27,14 +27,21 @@ from analysis.request import (
     RunCell,
     SpectrumRequest,
 )
+from benchmarks.cli.arguments.number_types import (
+    parse_batch_size,
+    parse_finite,
+    parse_nonnegative_int,
+    parse_positive_int,
+    parse_seed,
+    parse_side,
+    whole_number,
+)
 from benchmarks.cli.common_options import (
     add_common_switches,
     add_data_options,
     add_device_option,
     add_overrides_option,
     collect_data_options,
-    parse_nonnegative_int,
-    parse_positive_int,
 )
 from benchmarks.cli.output import write_json, write_stdout
 from benchmarks.cli.start_options import add_start_options, choose_starts, get_start_fields, pair_checkpoints
@@ -44,6 +51,10 @@ from foundation.environment import resolve_data_root
 if TYPE_CHECKING:
     from analysis.store import StoredAnalysis
     from benchmarks.run_cell import CellResult
+
+
+MAX_PICTURES = 1000
+"""Largest number of pictures on a side of a figure."""
 
 
 class _AnalysisCommand(NamedTuple):
@@ -109,7 +120,7 @@ def _add_cka_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--at", choices=READ_POINTS, default="papers", help=text)
     # the estimator is unbiased, so the batch size changes CKA only by sampling noise
     text = "maximum images per batch; default: 128"
-    parser.add_argument("--batch", type=parse_positive_int, default=128, metavar="N", help=text)
+    parser.add_argument("--batch", type=parse_batch_size, default=128, metavar="N", help=text)
     _add_image_options(parser)
 
 
@@ -130,7 +141,7 @@ def _add_attention_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--distance", choices=DISTANCE_UNITS, default="patch", help=text)
     # 0 is allowed: maps of a deep backbone take longer to draw than the numbers take to compute
     text = "number of images whose attention maps are drawn; default: 4"
-    parser.add_argument("--pictures", type=parse_nonnegative_int, default=4, metavar="N", help=text)
+    parser.add_argument("--pictures", type=whole_number(0, MAX_PICTURES), default=4, metavar="N", help=text)
     _add_image_options(parser)
 
 
@@ -198,7 +209,7 @@ def _add_pca_arguments(parser: ArgumentParser) -> None:
     _add_backbone_options(parser)
     # no --images besides: the components are computed from exactly the images that are drawn
     text = "number of images that are analyzed and drawn; default: 8"
-    parser.add_argument("--pictures", type=parse_positive_int, default=8, metavar="N", help=text)
+    parser.add_argument("--pictures", type=whole_number(1, MAX_PICTURES), default=8, metavar="N", help=text)
     _add_image_options(parser, with_count=False)
 
 
@@ -214,9 +225,9 @@ def _add_neighbours_arguments(parser: ArgumentParser) -> None:
     _add_backbone_options(parser)
     # 6 rows of 8 pictures (the query and 7 neighbours) fit on one sheet
     text = "number of query images; default: 6"
-    parser.add_argument("--queries", type=parse_positive_int, default=6, metavar="N", help=text)
+    parser.add_argument("--queries", type=whole_number(1, MAX_PICTURES), default=6, metavar="N", help=text)
     text = "number of nearest images per query; default: 7"
-    parser.add_argument("--neighbours", type=parse_positive_int, default=7, metavar="K", help=text)
+    parser.add_argument("--neighbours", type=whole_number(1, MAX_PICTURES), default=7, metavar="K", help=text)
     _add_image_options(parser)
 
 
@@ -245,9 +256,9 @@ def _add_image_options(parser: ArgumentParser, with_count: bool = True) -> None:
         text = "number of images; default: 1,024, or all if there are fewer"
         parser.add_argument("--images", type=parse_positive_int, metavar="N", help=text)
     text = "side of the input in pixels; default: the card's"
-    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help=text)
+    parser.add_argument("--img-size", type=parse_side, metavar="PIXELS", help=text)
     text = "seed of random weights; default: 0"
-    parser.add_argument("--seed", type=parse_nonnegative_int, default=0, metavar="N", help=text)
+    parser.add_argument("--seed", type=parse_seed, default=0, metavar="N", help=text)
 
 
 def _get_image_fields(options: Namespace) -> dict[str, Any]:
@@ -264,9 +275,9 @@ def _add_runs_options(parser: ArgumentParser, protocol: str | None) -> None:
     text = "length of the schedule, as in bench run"
     parser.add_argument("--tier", choices=("smoke", "short", "full"), default="full", help=text)
     text = "seeds of the runs; one run per seed"
-    parser.add_argument("--seeds", type=parse_nonnegative_int, nargs="+", default=[0], metavar="N", help=text)
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", default=[0], metavar="N", help=text)
     text = "fraction of the training items, e.g. 0.01 0.1 1.0; one run per value"
-    parser.add_argument("--data-scale", type=float, nargs="+", default=[1.0], metavar="FRACTION", help=text)
+    parser.add_argument("--data-scale", type=parse_finite, nargs="+", default=[1.0], metavar="FRACTION", help=text)
     add_overrides_option(parser, "change the protocol's configuration, e.g. epochs=5")
 
 

@@ -6,9 +6,9 @@ import argparse
 import shlex
 from argparse import Namespace
 
-from benchmarks.cli.format_plan import format_choice, format_plan, plan_to_dict
-from benchmarks.cli.matrix_options import add_matrix_options, make_matrix
-from benchmarks.cli.matrix_plan import add_plan_options, choose_within_budget, plan_matrix
+from benchmarks.cli.matrix.format_plan import format_choice, format_plan, plan_to_dict
+from benchmarks.cli.matrix.matrix_options import add_matrix_options, make_matrix
+from benchmarks.cli.matrix.matrix_plan import add_plan_options, choose_within_budget, plan_matrix
 from benchmarks.cli.output import write_json, write_message, write_stdout
 
 

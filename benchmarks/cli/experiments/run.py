@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.arguments.number_types import parse_finite, parse_positive_int
 from benchmarks.cli.common_options import (
     add_dry_run_option,
     add_overrides_option,
     add_training_options,
-    parse_positive_int,
 )
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.format_resolved import describe_requests
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--protocol", help="how the backbone is used (bench list protocols); default: the task's first")
     add_overrides_option(parser, "change the protocol's configuration, e.g. optimizer.lr=1e-3")
     parser.add_argument(
-        "--data-scale", type=float, nargs="+", default=[1.0], metavar="FRACTION",
+        "--data-scale", type=parse_finite, nargs="+", default=[1.0], metavar="FRACTION",
         help="fraction of the training items, e.g. 0.01 0.1 1.0; one record per value",
     )  # fmt: skip
     # --shots, --percent and --runtime are short forms of --set; several values of the first two give several runs
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set shots=N)",
     )  # fmt: skip
     parser.add_argument(
-        "--percent", type=float, nargs="+", default=[], metavar="P",
+        "--percent", type=parse_finite, nargs="+", default=[], metavar="P",
         help="protocol lowshot: percent of the training images, e.g. 1 10; one record per value (same as "
         "--set percent=P)",
     )  # fmt: skip

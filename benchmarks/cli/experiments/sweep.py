@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.common_options import parse_nonnegative_int, parse_positive_int
-from benchmarks.cli.matrix_options import add_matrix_options, make_matrix
-from benchmarks.cli.matrix_plan import add_plan_options, select_budget_cells, select_possible_cells
+from benchmarks.cli.arguments.number_types import parse_process_count, whole_number
+from benchmarks.cli.matrix.matrix_options import add_matrix_options, make_matrix
+from benchmarks.cli.matrix.matrix_plan import add_plan_options, select_budget_cells, select_possible_cells
 from benchmarks.cli.output import write_message, write_stdout
 from foundation.errors import UserError
 from foundation.plural import format_count
@@ -40,19 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "where the cells run: processes of this machine (default), a Ray cluster, or jobs of Slurm"
     parser.add_argument("--executor", choices=("local", "ray", "slurm"), default="local", help=text)
     text = "cells that run at the same time on this machine; default: as many as there are processors for"
-    parser.add_argument("--slots", type=parse_positive_int, metavar="N", help=text)
+    parser.add_argument("--slots", type=parse_process_count, metavar="N", help=text)
     add_plan_options(parser)
     text = "leave out the cells that cannot run (missing data or weights, wrong settings) instead of running none"
     parser.add_argument("--skip-impossible", action="store_true", help=text)
     text = "how often a cell is tried again whose process, machine or job died; default: 2"
-    parser.add_argument("--retries", type=parse_nonnegative_int, default=2, metavar="N", help=text)
+    parser.add_argument("--retries", type=whole_number(0, 1000), default=2, metavar="N", help=text)
     text = "ray: the head node of a cluster, or auto for the one this machine belongs to; default: Ray on this machine"
     parser.add_argument("--address", metavar="HOST:PORT", help=text)
     parser.add_argument("--partition", metavar="NAME", help="slurm: partition; default: Slurm's own")
     text = "slurm: limit of one job, minutes or D-HH:MM:SS; default: that of the partition"
     parser.add_argument("--time", metavar="LIMIT", help=text)
     text = "slurm: jobs that wait or run at the same time; default: 32"
-    parser.add_argument("--array-size", type=parse_positive_int, metavar="N", help=text)
+    parser.add_argument("--array-size", type=whole_number(1, 100_000), metavar="N", help=text)
     text = "slurm: further options of sbatch, e.g. account=vision qos=low exclusive"
     parser.add_argument("--sbatch", nargs="+", metavar="KEY=VALUE", help=text)
 
@@ -144,8 +144,8 @@ def _run(state: SweepState, folder: Path, options: Namespace) -> None:
 
 
 def _open_view(title: str, options: Namespace) -> AbstractContextManager[SweepView]:
-    from benchmarks.cli.sweep_display import JsonSweepView, PlainSweepView
-    from benchmarks.cli.sweep_live import LiveSweepView
+    from benchmarks.cli.matrix.sweep_display import JsonSweepView, PlainSweepView
+    from benchmarks.cli.matrix.sweep_live import LiveSweepView
 
     if options.json:
         return nullcontext(JsonSweepView())
@@ -157,7 +157,7 @@ def _open_view(title: str, options: Namespace) -> AbstractContextManager[SweepVi
 
 
 def _write_end(state: SweepState, seconds: float, as_json: bool) -> None:
-    from benchmarks.cli.sweep_display import write_end_event, write_summary
+    from benchmarks.cli.matrix.sweep_display import write_end_event, write_summary
     from results.leaderboard.render.markdown import to_markdown
     from results.leaderboard.report import build_report
     from results.records.store import ScanResult, read_record

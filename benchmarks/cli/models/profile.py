@@ -7,7 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli.common_options import add_device_option, parse_positive_int
+from benchmarks.cli.arguments.number_types import parse_batch_size, parse_side
+from benchmarks.cli.common_options import add_device_option
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.save_timing import save_profile_timing
 from engine.evaluation.model_source import RUNTIMES
@@ -21,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", metavar="NAME", nargs="+", help="registry name or timm/<name>")
     # No argparse defaults here: _reject_unused_options must see which options the user gave
     text = "side of the input in pixels; default: the card's"
-    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help=text)
+    parser.add_argument("--img-size", type=parse_side, metavar="PIXELS", help=text)
     text = "images per batch for the throughput; default: 16"
-    parser.add_argument("--batch", type=parse_positive_int, metavar="N", help=text)
+    parser.add_argument("--batch", type=parse_batch_size, metavar="N", help=text)
     add_device_option(parser)
     text = "number type of weights and activations; default: fp32"
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help=text)

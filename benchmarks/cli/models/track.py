@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
 from argparse import Namespace
 from pathlib import Path
 
-from benchmarks.cli.common_options import add_device_option, parse_nonnegative_int, parse_positive_int
+from benchmarks.cli.arguments.number_types import parse_finite, parse_nonnegative_int, parse_positive_int
+from benchmarks.cli.common_options import add_device_option
 from benchmarks.cli.output import write_json, write_stdout
 from engine.evaluation.model_source import PRECISIONS, RUNTIMES
+from engine.processes.stop_signals import get_stop_code
+from foundation.display_text import shorten_value
 from tracking.video.request import SELECT, InitBox, TrackVideoRequest
-
-INTERRUPTED_EXIT_CODE = 130  # as main returns it after Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--start", type=parse_nonnegative_int, default=0, metavar="N", help=text)
     parser.add_argument("--frames", type=parse_positive_int, metavar="N", help="stop after N frames")
     parser.add_argument(
-        "--lost-threshold", type=float, action="append", metavar="C",
+        "--lost-threshold", type=parse_finite, action="append", metavar="C",
         help="confidence (0 to 1) below which a frame is marked as possibly lost (docs/guides/track-your-video.md); "
         "once for all targets, or once for each",
     )  # fmt: skip
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: Namespace) -> int:
-    """Track the targets and write a summary; the exit code is 130 if Ctrl-C ended it early (results are kept)."""
+    """Track the targets and write a summary; the exit code is 130 if Ctrl-C ended it early, 143 if SIGTERM did."""
     # imported here: torch and OpenCV take seconds, and --device must be known before torch is imported
     from tracking.track_command import run_track_command
 
@@ -66,7 +66,7 @@ def main(options: Namespace) -> int:
         write_json(report.data | {"folder": str(report.folder)})
     else:
         write_stdout(report.text)
-    return INTERRUPTED_EXIT_CODE if report.interrupted else 0
+    return get_stop_code() if report.interrupted else 0
 
 
 def make_track_request(options: Namespace) -> TrackVideoRequest:
@@ -94,10 +94,10 @@ def _parse_init(text: str) -> InitBox:
     if text == SELECT:
         return SELECT
     try:
-        box = tuple(float(word) for word in text.split(","))
-    except ValueError:
+        box = tuple(parse_finite(word.strip()) for word in text.split(","))
+    except argparse.ArgumentTypeError:
         box = ()
-    # an empty box stands for text that is not a list of numbers; float() also reads "inf" and "nan"
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise argparse.ArgumentTypeError(f"must be four numbers x,y,w,h, or {SELECT}, not {text!r}")
+    # an empty box stands for text that is not a list of numbers
+    if len(box) != 4:
+        raise argparse.ArgumentTypeError(f"must be four numbers x,y,w,h, or {SELECT}, not {shorten_value(text)}")
     return box

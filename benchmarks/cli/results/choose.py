@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import align_columns, write_json, write_message, write_stdout
 from foundation.errors import UserError
-from foundation.machine_load import get_processor_name
+from foundation.machine.machine_load import get_processor_name
 from results.leaderboard.choice.cost_limits import EXAMPLES, CostLimit, parse_cost_limits
 from results.records.identity import AS_IS
 
@@ -45,7 +45,7 @@ def main(options: Namespace) -> int:
 
     # before any record is read: a wrong limit is the user's most likely mistake
     limits = parse_cost_limits(options.under)
-    report, _ = build_store_report(options.runs, TableFilter(tasks=(options.task,), tiers=(options.tier,)))
+    report, *_ = build_store_report(options.runs, TableFilter(tasks=(options.task,), tiers=(options.tier,)))
     boards = [board for board in report.table.boards if board.protocol == options.protocol]
     if not boards:
         raise UserError(_describe_absence(options.task, options.protocol, options.tier, report.table.boards))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 from results.records.identity import AS_IS
 
 # only for annotations: the module imports numpy and scipy

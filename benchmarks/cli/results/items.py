@@ -12,7 +12,7 @@ from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import write_json, write_message, write_stdout
 from foundation.display_text import format_one_line
 from foundation.errors import UserError
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 from foundation.plural import format_count
 
 # only for annotations: the module imports scipy
@@ -95,7 +95,7 @@ def _choose_runs(options: Namespace) -> _ChosenRuns:
         made = map_pretrain_methods(scan_selected_runs(stores, lambda facts: False).scan_result.records)
         return _ChosenRuns(_keep_distinct(find_runs(options.run, options.runs)), made, ())
     choice = TableFilter(tuple(options.task), tuple(options.backbone), tuple(options.tier))
-    report, errors = build_store_report(options.runs, choice)
+    report, errors, _ = build_store_report(options.runs, choice)
     # the runs that count: of several attempts at a run, or runs of a seed, the one that is on the board
     runs = [run for board in report.table.boards for row in board.rows for run in row.runs]
     return _ChosenRuns(runs, map_pretrain_methods(report.pretrainings), errors)

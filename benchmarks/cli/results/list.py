@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cli.common_options import add_runs_option
 from benchmarks.cli.output import join_columns, write_json, write_stdout
 from foundation.display_text import format_one_line
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,10 @@ def _write_listing(options: Namespace) -> int:
         if options.json:
             write_json(list_run_rows(options.runs))
         else:
-            _write_columns(options.noun, *list_run_columns(options.runs))
+            columns, errors = list_run_columns(options.runs)
+            places = zip(columns["status"], columns["folder"], strict=True)
+            marked = {**columns, "status": [_mark_dead_run(status, Path(folder)) for status, folder in places]}
+            _write_columns(options.noun, marked, errors)
         return 0
     from benchmarks import listing
 
@@ -83,3 +87,10 @@ def _format_value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.2f}"
     return "-" if value is None else str(value)
+
+
+def _mark_dead_run(status: str, folder: Path) -> str:
+    """Return a run's status; one that says ``running`` in a folder that no process works on was killed."""
+    from results.records.store import is_folder_at_work
+
+    return "running (no process)" if status == "running" and is_folder_at_work(folder) is False else status

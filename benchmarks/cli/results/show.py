@@ -12,6 +12,7 @@ from benchmarks.cli.format_run import format_run
 from benchmarks.cli.output import write_json, write_stdout
 from foundation.display_text import format_one_line
 from foundation.errors import UserError
+from foundation.storage.fault_isolation import convert_faults
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def main(options: Namespace) -> int:
         folder, record = find_run(options.name, options.runs)
         drawn = _draw_pictures(folder, record)
         if not options.json:
-            write_stdout(format_run(folder, record, drawn.get("pictures", [])))
+            with convert_faults(f"cannot show the run in {folder}"):
+                text = format_run(folder, record, drawn.get("pictures", []))
+            write_stdout(text)
             return 0
         data = record.model_dump(mode="json") | drawn
     if options.json:
@@ -80,7 +83,8 @@ def _draw_pictures(folder: Path, record: Record) -> dict[str, Any]:
     from benchmarks.run_pictures import ensure_run_pictures
 
     try:
-        pictures = ensure_run_pictures(folder, record)
+        with convert_faults("they cannot be drawn"):
+            pictures = ensure_run_pictures(folder, record)
     except UserError as error:  # the data were moved, or the task is no longer installed; the record is still shown
         return {"pictures": f"none: {error}"}
     return {"pictures": [str(picture.path) for picture in pictures]} if pictures else {}

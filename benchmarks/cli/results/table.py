@@ -12,7 +12,7 @@ from benchmarks.cli.output import write_message, write_stdout
 from foundation.display_text import escape_controls, format_one_line
 from foundation.errors import UserError
 from foundation.files import write_atomic
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 from results.leaderboard.filter_sort import TableFilter
 from results.leaderboard.report import LeaderboardReport
 from results.store_index.indexed_report import build_store_report
@@ -67,19 +67,19 @@ def _write_report(options: Namespace) -> int:
     choice = TableFilter(
         tuple(options.task), tuple(options.backbone), tuple(options.tier), options.sort, options.pareto
     )
-    report, errors = build_store_report(options.runs, choice)
     # broken records are left out with a warning on stderr, so that stdout stays valid CSV or JSON
-    if options.html is None:
-        _write_tables(report, table_format, options.out)
-    else:
-        # text output needs neither the analyses nor the code of the page
-        from benchmarks.page_analyses import collect_page_analyses
-        from results.leaderboard.page.write import write_page
+    if options.html is not None:
+        report, errors = _write_page(options, choice)
+    elif table_format == "parquet":
+        from results.tabular.board_table import write_board_table
 
-        shown, faults = collect_page_analyses(options.runs)
-        write_stdout(format_one_line(str(write_page(report, options.html, shown, options.single_file))))
-        for fault in faults:
-            write_message(f"bench: warning: left out of the page: {fault}")
+        report, errors, _ = build_store_report(options.runs, choice)
+        write_board_table(report, options.out)
+    else:
+        report, errors, text = build_store_report(
+            options.runs, choice, lambda report: render_report(report, table_format)
+        )
+        _write_text(text, options.out)
     for warning in report.table.warnings:
         # the other warnings are about attempts of which one is in the table
         left_out = "left out of the table: " if warning in errors else ""
@@ -87,18 +87,31 @@ def _write_report(options: Namespace) -> int:
     return 0
 
 
-def _write_tables(report: LeaderboardReport, table_format: str, out: Path | None) -> None:
-    if out is None:
-        write_stdout(render_report(report, table_format))
-    elif table_format == "parquet":
-        from results.tabular.board_table import write_board_table
+def _write_page(options: Namespace, choice: TableFilter) -> tuple[LeaderboardReport, list[str]]:
+    """Write the page, and return its leaderboards and the records that are not in it."""
+    # text output needs neither the analyses nor the code of the page
+    from benchmarks.page_analyses import collect_page_analyses
+    from results.leaderboard.page.media import PageMedia
+    from results.leaderboard.page.write import render_page, require_page_folder, write_rendered_page
 
-        write_board_table(report, out)
+    def render(report: LeaderboardReport) -> tuple[str, PageMedia]:
+        media = PageMedia(embed=options.single_file)
+        return render_page(report, shown, media), media
+
+    shown, faults = collect_page_analyses(options.runs)
+    require_page_folder(options.html)
+    report, errors, (content, media) = build_store_report(options.runs, choice, render)
+    write_stdout(format_one_line(str(write_rendered_page(options.html, content, media))))
+    for fault in faults:
+        write_message(f"bench: warning: left out of the page: {fault}")
+    return report, errors
+
+
+def _write_text(text: str, out: Path | None) -> None:
+    if out is None:
+        write_stdout(text)
     else:
-        try:
-            write_atomic(out, escape_controls(render_report(report, table_format)).rstrip("\n") + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {out}: {error}; name another file with --out") from error
+        write_atomic(out, escape_controls(text).rstrip("\n") + "\n")
 
 
 def render_report(report: LeaderboardReport, output_format: str) -> str:

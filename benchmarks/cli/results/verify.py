@@ -12,7 +12,7 @@ from benchmarks.cli.common_options import add_data_root_option
 from benchmarks.cli.output import write_json, write_stdout
 from engine.device import DEVICES
 from foundation.display_text import format_one_line
-from foundation.garbage_collection import pause_garbage_collection
+from foundation.machine.garbage_collection import pause_garbage_collection
 
 # only for annotations: the module imports pydantic
 if TYPE_CHECKING:

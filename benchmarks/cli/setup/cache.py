@@ -1,15 +1,23 @@
-"""``bench cache``: list what the cache holds, or prune it: features, statistics of leaderboards, indexes of runs."""
+"""``bench cache``: list what the cache holds, or prune it: features, statistics of leaderboards, indexes of runs,
+calibrations of sweeps, and what killed processes left.
+"""
 
 from __future__ import annotations
 
 import argparse
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from benchmarks.cli.arguments.number_types import finite_number
 from benchmarks.cli.output import align_columns, write_json, write_stdout
+from benchmarks.matrix.calibration import get_calibration_dir
 from classification.probes.feature_cache import CacheEntry, feature_cache_dir, list_cache_entries, prune_features
+from foundation.environment import get_cache_dir
+from foundation.plural import format_count
+from foundation.storage.leftovers import Leftover, list_leftovers, remove_leftovers
 from results.statistics import statistics_cache
 from results.statistics.statistics_cache import CacheSize
 from results.store_index.facts_memo import get_memo_dir
@@ -21,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
     # const is the value of --prune without DAYS; without --prune nothing is removed
     parser.add_argument(
-        "--prune", type=_parse_days, nargs="?", const=30.0, default=None, metavar="DAYS",
+        "--prune", type=finite_number(0, what="a number of days"), nargs="?", const=30.0, default=None, metavar="DAYS",
         help="remove leftover and damaged entries, and entries not used for DAYS days (30 if not given; 0 removes all)",
     )  # fmt: skip
 
@@ -29,39 +37,83 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: Namespace) -> int:
     """List the stored entries; with ``--prune`` remove old and damaged ones first."""
     # pruned first, so that the listing has only what is left
-    removed = (
-        None
-        if options.prune is None
-        else (
-            prune_features(options.prune),
-            statistics_cache.prune_statistics(options.prune),
-            statistics_cache.prune_cache_folder(get_memo_dir(), options.prune),
-        )
+    removed = None if options.prune is None else _prune_cache(options.prune)
+    found = _CacheContents(
+        list_cache_entries(),
+        {part.key: statistics_cache.measure_cache_folder(part.get_folder()) for part in CACHE_PARTS},
+        list_leftovers([get_cache_dir()]),
     )
-    found, statistics = list_cache_entries(), statistics_cache.measure_statistics_cache()
-    indexes = statistics_cache.measure_cache_folder(get_memo_dir())
     if options.json:
-        content: dict[str, Any] = {
-            "folder": str(feature_cache_dir()),
-            "entries": [entry_to_dict(entry) for entry in found],
-            "statistics": {"folder": str(statistics_cache.statistics_cache_dir()), **statistics._asdict()},
-            "indexes": {"folder": str(get_memo_dir()), **indexes._asdict()},
-        }
-        if removed is not None:
-            content["removed"] = [entry_to_dict(entry) for entry in removed[0]]
-            content["removed_statistics"] = removed[1]._asdict()
-            content["removed_indexes"] = removed[2]._asdict()
-        write_json(content)
+        write_json(_contents_to_dict(found, removed))
         return 0
     if removed is not None:
-        sizes = f"{_format_size(removed[1])} of boards' statistics, {_format_size(removed[2])} of indexes"
-        write_stdout(f"removed {_format_features_size(removed[0])} of features, {sizes}")
-    if found:
-        write_stdout(align_columns([CACHE_COLUMNS, *(_format_entry(entry) for entry in found)]))
-    write_stdout(f"{_format_features_size(found)} of features in {feature_cache_dir()}")
-    write_stdout(f"{_format_size(statistics)} of boards' statistics in {statistics_cache.statistics_cache_dir()}")
-    write_stdout(f"{_format_size(indexes)} of indexes of runs in {get_memo_dir()}")
+        sizes = [f"{_format_size(removed.sizes[part.key])} of {part.title}" for part in CACHE_PARTS]
+        sizes.append(f"{_format_leftovers(removed.leftovers)} of killed processes")
+        write_stdout(f"removed {_format_features_size(removed.entries)} of features, {', '.join(sizes)}")
+    if found.entries:
+        write_stdout(align_columns([CACHE_COLUMNS, *(_format_entry(entry) for entry in found.entries)]))
+    write_stdout(f"{_format_features_size(found.entries)} of features in {feature_cache_dir()}")
+    for part in CACHE_PARTS:
+        write_stdout(f"{_format_size(found.sizes[part.key])} of {part.title} in {part.get_folder()}")
+    for leftover in found.leftovers:
+        write_stdout(f"left by a killed process: {leftover.path}, {leftover.num_bytes / 2**20:.1f} MiB")
     return 0
+
+
+class _CachePart(NamedTuple):
+    """A folder of small files in the cache.
+
+    Attributes:
+        key, title: its name in JSON and in text.
+        get_folder: returns the folder, which may not exist.
+    """
+
+    key: str
+    title: str
+    get_folder: Callable[[], Path]
+
+
+CACHE_PARTS = (
+    _CachePart("statistics", "boards' statistics", statistics_cache.statistics_cache_dir),
+    _CachePart("indexes", "indexes of runs", get_memo_dir),
+    _CachePart("calibrations", "calibrations of sweeps", get_calibration_dir),
+)
+
+
+class _CacheContents(NamedTuple):
+    """What is in the cache, or what was removed from it: features, other parts by key, and leftovers."""
+
+    entries: list[CacheEntry]
+    sizes: dict[str, CacheSize]
+    leftovers: list[Leftover]
+
+
+def _prune_cache(unused_days: float) -> _CacheContents:
+    return _CacheContents(
+        prune_features(unused_days),
+        {part.key: statistics_cache.prune_cache_folder(part.get_folder(), unused_days) for part in CACHE_PARTS},
+        remove_leftovers([get_cache_dir()]),
+    )
+
+
+def _contents_to_dict(found: _CacheContents, removed: _CacheContents | None) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "folder": str(feature_cache_dir()),
+        "entries": [entry_to_dict(entry) for entry in found.entries],
+        "leftovers": [_leftover_to_dict(leftover) for leftover in found.leftovers],
+    }
+    for part in CACHE_PARTS:
+        content[part.key] = {"folder": str(part.get_folder()), **found.sizes[part.key]._asdict()}
+    if removed is not None:
+        content["removed"] = [entry_to_dict(entry) for entry in removed.entries]
+        content["removed_leftovers"] = [_leftover_to_dict(leftover) for leftover in removed.leftovers]
+        for part in CACHE_PARTS:
+            content[f"removed_{part.key}"] = removed.sizes[part.key]._asdict()
+    return content
+
+
+def _leftover_to_dict(leftover: Leftover) -> dict[str, Any]:
+    return {"path": str(leftover.path), "num_bytes": leftover.num_bytes}
 
 
 def entry_to_dict(entry: CacheEntry) -> dict[str, Any]:
@@ -94,17 +146,11 @@ def _format_size(size: CacheSize) -> str:
     return f"{size.num_files} {files}, {size.num_bytes / 2**20:.1f} MiB"
 
 
+def _format_leftovers(leftovers: Sequence[Leftover]) -> str:
+    size = sum(leftover.num_bytes for leftover in leftovers) / 2**20
+    return f"{format_count(len(leftovers), 'leftover')}, {size:.1f} MiB"
+
+
 def _format_features_size(entries: Sequence[CacheEntry]) -> str:
     size = sum(entry.num_bytes for entry in entries) / 2**20
     return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {size:.1f} MiB"
-
-
-def _parse_days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    # the comparison also refuses "nan", which float() accepts
-    if not 0 <= days < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or above, not {text!r}")
-    return days

@@ -6,6 +6,7 @@ import argparse
 from argparse import Namespace
 from pathlib import Path
 
+from benchmarks.cli.arguments.number_types import parse_side
 from benchmarks.cli.common_options import (
     add_data_root_option,
     add_device_option,
@@ -13,7 +14,6 @@ from benchmarks.cli.common_options import (
     add_layout_options,
     add_overrides_option,
     collect_data_options,
-    parse_positive_int,
 )
 from benchmarks.cli.output import align_columns, write_json, write_stdout
 from benchmarks.cli.setup.check_data import check_data
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="a backbone (registry name or timm/<name>), or a task")
     # One parser for all nouns: argparse sub-commands would need three more pages of help for a few options
     text = "for backbone: side of the input in pixels; default: the card's"
-    parser.add_argument("--img-size", type=parse_positive_int, metavar="PIXELS", help=text)
+    parser.add_argument("--img-size", type=parse_side, metavar="PIXELS", help=text)
     text = "for backbone: also test torch.compile (may take a minute)"
     parser.add_argument("--compile", action="store_true", help=text)
     # a complete ImageNet has 1.3 million files, so opening each one is not the default

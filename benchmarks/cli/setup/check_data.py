@@ -19,6 +19,7 @@ from foundation.environment import resolve_data_root
 from foundation.errors import UserError
 from foundation.files import write_atomic
 from foundation.run_scope import open_run_scope
+from foundation.storage.write_faults import make_storage_error
 
 _MAX_LISTED_CLASSES = 12
 """Maximum number of classes that are listed one by one."""
@@ -108,8 +109,9 @@ def _write_sheet(summary: DataSummary, path: Path, heading: str) -> None:
             SHEET_FOLDER.mkdir(parents=True, exist_ok=True)
         write_atomic(path, stream.getvalue())
     except OSError as error:
+        reason = make_storage_error(path, error).strerror
         raise UserError(
-            f"the contact sheet {path} cannot be written ({error.strerror or error}); name another file with --sheet"
+            f"the contact sheet {path} cannot be written ({reason}); name another file with --sheet"
         ) from error
 
 

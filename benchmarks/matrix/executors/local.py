@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources, WorkerDiedError
 from benchmarks.matrix.run_in_worker import end_with_driver, make_worker_environment, run_job
+from engine.processes.stop_signals import find_stop, install_stop_signals
 from foundation.errors import UserError
 from foundation.plural import format_count
 
@@ -129,10 +130,17 @@ class LocalExecutor:
     def close(self) -> None:
         """Interrupt the running cells, wait until they have written their state, and end all processes."""
         busy = [slot for slot in self._slots if not slot.is_idle]
+        stop = find_stop()
         try:
             for slot in busy:
                 # a cell that has not begun has nothing to write, and an interrupted import would go on to the cell
-                self._signal_slot(slot, signal.SIGINT if slot.loading.done() else signal.SIGKILL)
+                if not slot.loading.done():
+                    self._signal_slot(slot, signal.SIGKILL)
+                elif stop is None:
+                    self._signal_slot(slot, signal.SIGINT)
+                else:
+                    # only to the process: it ends those that it has started, and records would name their death
+                    self._signal_slot(slot, stop.number, to_group=False)
             deadline = time.monotonic() + _INTERRUPT_SECONDS
             while any(not slot.is_idle for slot in busy) and time.monotonic() < deadline:
                 time.sleep(0.05)
@@ -143,12 +151,13 @@ class LocalExecutor:
             self._slots.clear()
 
     @staticmethod
-    def _signal_slot(slot: _Slot, number: signal.Signals) -> None:
-        """Send a signal to a process and those that it started."""
+    def _signal_slot(slot: _Slot, number: int, *, to_group: bool = True) -> None:
+        """Send a signal to a process and, with ``to_group``, to those that it started."""
         # a process that has just been started says its id within a second, or breaks the pool
         wait([slot.pid], timeout=_INTERRUPT_SECONDS)
         if slot.pid.done() and slot.pid.exception() is None:
-            _signal_group(slot.pid.result(), number)
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended by itself
+                (os.killpg if to_group else os.kill)(slot.pid.result(), number)
 
     def _count_slots(self) -> int:
         by_threads = len(os.sched_getaffinity(0)) // self.default.threads
@@ -220,6 +229,7 @@ def _enter_worker(variables: Mapping[str, str]) -> None:
     os.setsid()  # Ctrl-C on the terminal reaches the driver only, which tells the workers
     # what this process starts begins as in a single run; "spawn" would also refuse data that cannot be pickled
     multiprocessing.set_start_method(None, force=True)
+    install_stop_signals()  # the driver passes on the signal that stops it, which the records then name
     end_with_driver()
 
 
@@ -227,11 +237,6 @@ def _load_libraries() -> None:
     """Import what every cell needs."""
     import benchmarks.run_cell  # noqa: F401
     import engine.training  # noqa: F401
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended by itself
-        os.killpg(pid, number)
 
 
 def _hand_over(done: Future[CellReport], promise: Future[CellReport], job: CellJob) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 import threading
 import uuid
@@ -121,10 +122,14 @@ class RayExecutor:
             arguments["include_dashboard"] = False
         else:
             require_reachable_cluster(self._address)
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **arguments)
         except (Exception, SystemExit) as error:
             raise UserError(f"Ray does not start: {shorten_reason(str(error))}") from error
+        # Ray sets one of its own, which only calls sys.exit
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
         self._mark = write_driver_mark(self._folder)
         try:
             check_nodes(self._mark)

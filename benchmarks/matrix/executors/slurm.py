@@ -36,6 +36,7 @@ from benchmarks.matrix.executors.worker_check import (
     write_driver_mark,
 )
 from benchmarks.matrix.run_in_worker import run_job
+from engine.processes.stop_signals import install_stop_signals
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, write_atomic
 from foundation.plural import format_count
@@ -92,8 +93,9 @@ def run_group(jobs: Sequence[CellJob], keys: Sequence[str], reports: Path, mark:
     """
     # submitit would put a preempted job back into the queue itself; this is left to Slurm and to the driver
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    # a cell that is cancelled or out of time writes its state
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # a cell that is cancelled, preempted or out of time writes its state; submitit only logs SIGTERM
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    install_stop_signals()
     for job, key in zip(jobs, keys, strict=True):
         if (reports / f"{key}.json").exists():
             continue

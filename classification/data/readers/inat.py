@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from classification.data.dataset_splits import RawDataset, RawSplit, require_folder
 from classification.data.image_collections import ImageFiles
+from engine.data.image_formats import MAX_FILE_BYTES
 from foundation.errors import DataError
+from foundation.text.user_json import read_user_json
 
 
 def read_inat18(root: Path) -> RawDataset:
@@ -51,7 +52,7 @@ def read_inat18(root: Path) -> RawDataset:
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_user_json(path, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise DataError(f"{path} is missing; unpack the data set again") from None
     except ValueError as error:

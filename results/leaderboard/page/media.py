@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.errors import UserError
-from foundation.files import ensure_writable_dir, write_atomic
+from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.storage.regular_files import read_regular
 from results.leaderboard.page.budget import ByteBudget
 from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture, detect_picture_type
 from results.records.strict_model import load_json
@@ -19,6 +20,8 @@ from results.records.strict_model import load_json
 MEDIA_DIR = "media"
 MAX_FOLDER_BYTES = 40_000_000
 MAX_EMBEDDED_BYTES = 4_000_000
+MAX_PAGE_BYTES = 64_000_000
+"""A page with everything in it has up to 10 MB; a larger file of that name lists no pictures of ours."""
 MAX_PICTURE_PIXELS = 10_000_000
 """A file of a few kilobytes can unpack to gigabytes in the reader's browser; pictures of runs have 1 to 2 million."""
 
@@ -75,7 +78,7 @@ class PageMedia:
     def add_stored_picture(self, picture: StoredPicture) -> str | None:
         """Return the address of a picture of a run, or ``None`` if it cannot be read any more or does not fit."""
         try:
-            return self.add_picture(picture.path.read_bytes())
+            return self.add_picture(read_regular(picture.path, MAX_PICTURE_BYTES))
         except OSError:  # removed since its folder was listed; a page does without it
             return None
 
@@ -114,7 +117,7 @@ def read_figures(folder: Path, max_total_bytes: int) -> list[tuple[str, bytes]]:
     for size, path in files:
         if size > min(MAX_PICTURE_BYTES, max_total_bytes):
             break  # all remaining files are at least as large
-        content = path.read_bytes()
+        content = read_regular(path, MAX_PICTURE_BYTES)
         if detect_picture_type(content) is not None:
             max_total_bytes -= size
             found.append((path.stem, content))
@@ -124,7 +127,7 @@ def read_figures(folder: Path, max_total_bytes: int) -> list[tuple[str, bytes]]:
 def list_page_media(page: Path) -> frozenset[str]:
     """Return the names of the media files that a page of ours uses; none if there is no such page."""
     try:
-        found = _MEDIA_LIST.search(page.read_text(encoding="utf-8"))
+        found = _MEDIA_LIST.search(read_regular(page, MAX_PAGE_BYTES).decode("utf-8"))
         names = load_json(found[1]) if found else []
     except (OSError, ValueError):
         return frozenset()
@@ -152,8 +155,15 @@ def write_media(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in sorted(files.items()):
         path = home / name
         # the name is made from the content, so a file with that name is written again only if it was damaged
-        if path.is_symlink() or not path.is_file() or path.read_bytes() != content:
+        if path.is_symlink() or not path.is_file() or not _has_content(path, content):
             write_atomic(path, content)
+
+
+def _has_content(path: Path, content: bytes) -> bool:
+    try:
+        return read_regular(path, len(content)) == content
+    except OSError:
+        return False
 
 
 def remove_stale_media(folder: Path, names: Iterable[str]) -> None:
@@ -167,7 +177,7 @@ def remove_stale_media(folder: Path, names: Iterable[str]) -> None:
     for name in sorted(names):
         path = home / name
         is_regular = not home.is_symlink() and path.is_file() and not path.is_symlink()
-        if is_regular and hashlib.sha256(path.read_bytes()).hexdigest()[:32] == path.stem:
+        if is_regular and sha256_file(path)[:32] == path.stem:
             path.unlink()
     if home.is_dir() and not home.is_symlink() and not any(home.iterdir()):
         home.rmdir()

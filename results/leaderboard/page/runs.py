@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from foundation.errors import RecordError
+from foundation.storage.fault_isolation import convert_faults
 from results.leaderboard.page.budget import ByteBudget, SharedValues
-from results.leaderboard.page.curves import read_training_curves
+from results.leaderboard.page.curves import TrainingCurve, read_training_curves
 from results.leaderboard.page.media import PageMedia
 from results.records.picture_manifest import PictureEntry, has_picture_manifest, read_pictures
 from results.records.record import Record
@@ -57,7 +59,7 @@ class RunEntries:
             entry = self.entries[number]
             if place < MAX_RUNS_WITH_FACTS:
                 entry |= _build_run_facts(record, shared_values)
-            if with_curves < MAX_RUNS_WITH_CURVES and (found := read_training_curves(folder)):
+            if with_curves < MAX_RUNS_WITH_CURVES and (found := _read_curves(folder)):
                 drawn = [curve._asdict() for curve in found]
                 if curves.take_json(drawn):
                     entry["curves"] = drawn
@@ -99,6 +101,15 @@ class RunEntries:
                 self.entries[number]["pictures"] = [found[number][place] for place in sorted(found[number])]
             if len(found[number]) < len(stored[number]):
                 self.entries[number]["pictures_left_out"] = True
+
+
+def _read_curves(folder: Path) -> list[TrainingCurve]:
+    """Return the curves of a run; none where its event files are not what TensorBoard writes."""
+    try:
+        with convert_faults(f"cannot read the curves of {folder}"):
+            return read_training_curves(folder)
+    except RecordError:
+        return []
 
 
 def _describe_picture(entry: PictureEntry) -> dict[str, Any]:

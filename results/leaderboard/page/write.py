@@ -63,11 +63,30 @@ def write_page(
     Raises:
         UserError: the folder cannot be written, or has an ``index.html`` of somebody else.
     """
-    ensure_writable_dir(folder)
-    page = folder / PAGE_FILE
-    _require_own_page(page)
+    require_page_folder(folder)
     media = PageMedia(embed=single_file)
-    content = render_page(report, analysis_panels, media)
+    return write_rendered_page(folder, render_page(report, analysis_panels, media), media)
+
+
+def require_page_folder(folder: Path) -> None:
+    """Create the folder of a page, and check that the page can be written there.
+
+    Raises:
+        UserError: the folder cannot be written, or has an ``index.html`` of somebody else.
+    """
+    ensure_writable_dir(folder)
+    _require_own_page(folder / PAGE_FILE)
+
+
+def write_rendered_page(folder: Path, content: str, media: PageMedia) -> Path:
+    """Write a page and its pictures, see ``write_page``, and return its path.
+
+    Args:
+        folder: the folder, which was checked.
+        content: the page as ``render_page`` returned it.
+        media: the pictures that it collected.
+    """
+    page = folder / PAGE_FILE
     earlier = list_page_media(page)
     write_media(folder, media.files)
     write_atomic(page, content)
@@ -109,12 +128,13 @@ def render_page(
 
     media = media or PageMedia(embed=True)
     script = build_page_script()
+    css = (ASSETS_DIR / "page.css").read_text(encoding="utf-8")
     boards = report.table.boards
     data = build_page_data(report, media)
     template = _build_environment().get_template("page.html.j2")
     return template.render(
-        security_policy=_build_security_policy(script),
-        css=Markup((ASSETS_DIR / "page.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+        security_policy=_build_security_policy(script, css),
+        css=Markup(css),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own files
         data=Markup(_encode_script_json(data)),  # noqa: S704 - it contains no <
         exports=Markup(_encode_script_json(_render_exports(report))),  # noqa: S704 - it contains no <
@@ -186,11 +206,11 @@ def _place_figures(panels: Sequence[AnalysisPanel], media: PageMedia) -> list[di
     return placed
 
 
-def _build_security_policy(script: str) -> str:
-    """Return the policy that allows this script only, identified by its hash, and no requests but for our pictures."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def _build_security_policy(script: str, css: str) -> str:
+    """Return the policy: this script and this style sheet only, by their hashes, and no requests but for pictures."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, css)]
     return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        f"default-src 'none'; script-src 'sha256-{digests[0]}'; style-src 'sha256-{digests[1]}'; "
         "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'"
     )
 

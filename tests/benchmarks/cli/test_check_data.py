@@ -69,7 +69,7 @@ def test_a_sheet_that_cannot_be_written_is_one_sentence(photos: Path, capsys: py
     assert main(words) == 2
     said = capsys.readouterr()
     assert "train: 8 items" in said.out, "the summary is printed all the same"
-    assert said.err.startswith("bench: the contact sheet no/where.png cannot be written (No such file or directory)")
+    assert said.err.startswith("bench: the contact sheet no/where.png cannot be written (its folder is not there, ")
 
 
 def test_sheets_in_the_folder_of_the_data_are_no_data(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ BAD: list[tuple[tuple[str, ...], Files | None, str]] = [
     ((*RUN, "--set", "optimizer.lrr=1"), None, "unknown configuration key 'optimizer.lrr'; did you mean optimizer.lr"),
     ((*RUN, "--set", "epochs=-3"), None, "epochs: Input should be greater than 0, not -3"),
     ((*RUN, "--set", "epochs=many"), None, "epochs: "),
-    ((*RUN, "--seeds", "-1"), None, "seed -1 is negative"),
+    ((*RUN, "--seeds", "-1"), None, "--seeds: must be a whole number, 0 or above, not '-1'"),
     ((*RUN, "--tier", "huge"), None, "invalid choice: 'huge'"),
     ((*RUN, "--checkpoint", "nowhere/model.pth"), None, "there is no checkpoint at nowhere/model.pth"),
     ((*RUN, "--checkpoint", "."), None, "the checkpoint . is a folder"),

@@ -10,9 +10,9 @@ import pytest
 from safetensors.torch import save_file
 
 from backbones.create import create_backbone
-from benchmarks.cli.format_plan import format_bytes
 from benchmarks.cli.main import main
-from benchmarks.cli.matrix_plan import parse_hours
+from benchmarks.cli.matrix.format_plan import format_bytes
+from benchmarks.cli.matrix.matrix_plan import parse_hours
 from benchmarks.resolve_cell import CellRequest, resolve_cell
 from tests.benchmarks.matrix.make import make_request, write_complete_run
 

@@ -6,7 +6,7 @@ import pytest
 from backbones.cost.profile import TimingConfig
 from backbones.registry import get_card
 from benchmarks.cli.main import main
-from foundation.machine_load import MachineLoad
+from foundation.machine.machine_load import MachineLoad
 from results.records.record import Record, dump_record
 from tests.results.make import make_cost, write_digits_run
 
@@ -81,7 +81,7 @@ def test_a_saved_timing_renews_that_of_a_board(tmp_path, capsys, monkeypatch):
     # what the test's machine is doing is not part of the test
     monkeypatch.setattr("backbones.cost.profile.is_machine_busy", lambda *_, **__: False)
     monkeypatch.setattr("backbones.cost.profile.start_load_meter", lambda: MachineLoad)
-    monkeypatch.setattr("foundation.machine_load.BUSY_RATIO", 1e9)
+    monkeypatch.setattr("foundation.machine.machine_load.BUSY_RATIO", 1e9)
     assert main(command[2:]) == 0
     assert "saved: runs/timings/vit_pico-32x32-" in capsys.readouterr().out
     cost = read_costs()

@@ -178,7 +178,7 @@ def test_a_bomb_costs_no_memory_and_no_disk(tmp_path: Path, monkeypatch: pytest.
     for path in tmp_path.iterdir():
         with pytest.raises(ArchiveError, match="not a manifest of at most 256 MB"):
             read_manifest(path, "results")
-    with pytest.raises(UserError, match=r"1,000,000\.00 GB are to be written .* free some space"):
+    with pytest.raises(UserError, match=r"need 1,000,000\.00 GB in .* free some space"):
         archives.require_free_space(tmp_path / "new" / "folder", 10**15)
 
 

@@ -116,7 +116,7 @@ def test_a_damaged_entry_is_never_used_and_is_mended_by_storing(part: str, damag
     assert load_features(MADE_OF) is not None
 
 
-@pytest.mark.parametrize("when", ["batch 0", "batch 30", "rename 0", "rename 1", "rename 2"])
+@pytest.mark.parametrize("when", ["batch 10", "batch 30", "rename 0", "rename 1", "rename 2"])
 def test_a_kill_leaves_no_usable_half(when: str) -> None:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", KILLED, when], env=env, check=False)

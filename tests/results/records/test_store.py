@@ -183,4 +183,4 @@ def test_a_made_up_file_does_not_fill_the_memory(tmp_path: Path) -> None:
     with (tmp_path / "a" / RECORD_FILE).open("wb") as file:
         file.truncate(10**12)  # which takes no disk
     found = scan_runs([tmp_path])
-    assert found.records == [] and "it has more than 256,000,000 bytes" in found.errors[0]
+    assert found.records == [] and "at most 32,000,000 are read" in found.errors[0]

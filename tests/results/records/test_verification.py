@@ -104,6 +104,9 @@ def test_the_start_weights_are_hashed_where_they_are(run: StoredRun, tmp_path: P
     assert states(verify_record(folder, with_start))["start weights"] == "holds"
     file.write_bytes(b"others!")
     assert states(verify_record(folder, with_start))["start weights"] == "fails"
+    with file.open("wb") as sparse:
+        sparse.truncate(10**13)  # which nobody could hash
+    assert states(verify_record(folder, with_start))["start weights"] == "fails"
     file.unlink()
     assert states(verify_record(folder, with_start))["start weights"] == "unchecked"
 

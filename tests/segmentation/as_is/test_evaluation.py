@@ -187,7 +187,7 @@ def test_windows_of_the_user(mmseg_model: MmsegModel, tmp_path: Path) -> None:
     for overrides, message in (
         (("mode=whole", "crop=32"), "crop and stride are those of mode slide"),
         (("stride=65",), "a stride above its crop_size"),
-        (("mod=whole",), "unknown setting 'mod' of a segmentation.*mode"),
+        (("mod=whole",), "a finished segmentation model has no setting 'mod'.*mode"),
         (("crop=big",), "crop"),
         (("crop",), "--set takes key=value, not 'crop'"),
     ):

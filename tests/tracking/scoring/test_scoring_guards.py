@@ -55,7 +55,8 @@ GUARDS = {
         BOX_FILES, "    if negative.any():", "    if False:", BOX_TESTS + " -k refused"
     ),
     "infinity is refused": Guard(
-        BOX_FILES, "~np.isfinite(boxes).all(axis=1)", "np.zeros(len(boxes), bool)", BOX_TESTS + " -k refused"
+        BOX_FILES, "~(np.abs(boxes) <= MAX_COORDINATE).all(axis=1)", "np.zeros(len(boxes), bool)",
+        BOX_TESTS + " -k refused"
     ),
     "a partial score is never ranked": Guard(
         REPORT, "if any(score.is_partial for score in scores):\n        return", "if False:\n        return",

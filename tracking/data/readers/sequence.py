@@ -11,12 +11,13 @@ import cv2
 import numpy as np
 
 from engine.data.decode import decode_bgr
+from engine.data.image_formats import MAX_FILE_BYTES
 from engine.data.item_limits import read_limit, spread_indices
 from foundation.errors import DataError
-from foundation.text.user_text import decode_user_text
+from foundation.text.user_text import MAX_TEXT_BYTES, decode_user_text
 from tracking.data.boxes import BoolArray, FloatArray
 from tracking.data.crops import ImageArray
-from tracking.data.readers.zips import FileLike, ZipMember
+from tracking.data.readers.zips import FileLike, ZipMember, read_file
 
 if TYPE_CHECKING:  # typing has it from Python 3.11 on
     from typing_extensions import Self
@@ -118,11 +119,13 @@ def read_image(file: FileLike) -> ImageArray:
         DataError: the file is missing or not an image.
     """
     try:
-        content = file.read_bytes()
+        content = read_file(file, MAX_FILE_BYTES)
     except FileNotFoundError as error:
         raise DataError(f"the frame {file} is missing; fetch the sequence again") from error
     except OSError as error:
-        raise DataError(f"the frame {file} cannot be read ({error.strerror}); fetch the sequence again") from error
+        raise DataError(
+            f"the frame {file} cannot be read ({error.strerror or error}); fetch the sequence again"
+        ) from error
     # decoded from memory, as members of a zip have no path
     return np.asarray(cv2.cvtColor(decode_bgr(content, file, "the frame"), cv2.COLOR_BGR2RGB), np.uint8)
 
@@ -155,10 +158,10 @@ def read_text(file: FileLike) -> str:
         DataError: the file is missing or not text in UTF-8.
     """
     try:
-        content = file.read_bytes()
+        content = read_file(file, MAX_TEXT_BYTES)
     except OSError as error:
         raise DataError(
-            f"{file} cannot be read ({error.strerror}); fetch the sequence again, or see the layout in docs"
+            f"{file} cannot be read ({error.strerror or error}); fetch the sequence again, or see the layout in docs"
         ) from error
     return decode_user_text(content, file)
 

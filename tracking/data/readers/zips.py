@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from foundation.errors import DataError
 from foundation.run_scope import memoize_in_run
-from foundation.storage.regular_files import open_regular
+from foundation.storage.regular_files import open_regular, read_regular
 
 # [folders/]airplane-1/img/00000001.jpg or [folders/]airplane-1/groundtruth.txt
 _SEQUENCE_PATTERN = re.compile(r"(?:.*/)?(?P<name>[^/]+-\d+)/(?:img/(?P<number>\d{8})\.jpg|(?P<text>[a-z_]+\.txt))")
@@ -122,7 +122,21 @@ class ZipMember:
 
 
 FileLike = Path | ZipMember
-"""A file on disk or in a zip: both have ``name``, ``read_bytes`` and ``read_text``."""
+"""A file on disk or in a zip."""
+
+
+def read_file(file: FileLike, max_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Args:
+        file: the file, or a member of a zip, whose size was checked when it was found.
+        max_bytes: the size above which a file on disk is refused.
+
+    Raises:
+        OSError: it cannot be read, is too large, or is a pipe or a device.
+        DataError: the zip is damaged or no longer there.
+    """
+    return file.read_bytes() if isinstance(file, ZipMember) else read_regular(file, max_bytes)
 
 
 class ZippedFrames(Sequence[ZipMember]):
@@ -315,10 +329,9 @@ def _iter_members(path: Path) -> Iterator[ZipMember]:
             raise DataError(f"{name} does not fit in the zip {path}, whose directory is wrong; fetch that zip again")
         if entry.flag_bits & _ENCRYPTED_FLAG or entry.compress_type not in (_STORED, _DEFLATED):
             raise DataError(f"{name} in {path} is encrypted or packed in a rare way; unpack that zip in its folder")
-        if entry.file_size > _MAX_FILE_SIZE:
+        if (size := max(entry.file_size, entry.compress_size)) > _MAX_FILE_SIZE:
             raise DataError(
-                f"{name} in {path} would be {entry.file_size:,} bytes, too large for a frame of LaSOT; move that zip "
-                "away"
+                f"{name} in {path} would be {size:,} bytes, too large for a frame of LaSOT; move that zip away"
             )
         place = ZipEntry(entry.header_offset, entry.compress_size, entry.file_size, entry.CRC, entry.compress_type)
         yield ZipMember(path, name, place)

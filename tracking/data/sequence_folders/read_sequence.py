@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from engine.data.data_options import format_exclusion
+from engine.data.decode import HEADER_ERRORS, open_header
 from foundation.errors import DataError
 from tracking.data.box_files import decode_lines, read_bytes, read_flag_file, read_label_file
 from tracking.data.boxes import BoolArray, FloatArray, has_area
@@ -85,11 +85,11 @@ def read_image_size(path: Path) -> tuple[int, int] | None:
         path: the image.
     """
     try:
-        with Image.open(path) as image:
+        with open_header(path) as image:
             # Pillow gives the size of a TIFF as it is shown
             is_turned = image.format != "TIFF" and image.getexif().get(_ORIENTATION_TAG, 1) >= _FIRST_TURNED
             return (image.height, image.width) if is_turned else (image.width, image.height)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # Pillow's errors of damaged files
+    except HEADER_ERRORS:
         return None
 
 

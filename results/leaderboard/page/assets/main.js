@@ -42,6 +42,8 @@ byId("theme").addEventListener("click", () => {
   if (next === "system") delete root.dataset.theme; else root.dataset.theme = next;
   byId("theme").textContent = `Theme: ${next}`;
 });
+// set here and not in the markup, where the content security policy allows no style
+for (const bar of document.querySelectorAll(".bar")) for (const [name, value] of Object.entries(bar.dataset)) bar.style.setProperty(`--${name}`, `${value}%`);
 if (boards.length) {
   // one listener for all tables: rows move when a table is sorted
   document.addEventListener("click", (event) => {

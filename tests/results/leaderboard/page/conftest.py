@@ -15,6 +15,7 @@ import pytest
 from results.leaderboard.page.write import write_page
 from results.leaderboard.report import build_report
 from results.records.store import scan_runs
+from tests.limits import HANG_SECONDS
 from tests.results.leaderboard.page.make_page import write_store
 
 FLAGS = (
@@ -77,8 +78,8 @@ class Window(NamedTuple):
 
 
 def wait_until(holds: Callable[[], Any]) -> bool:
-    """Whether something holds within ten seconds."""
-    return any(holds() or time.sleep(0.05) for _ in range(200))
+    """Whether something holds before it counts as hanging."""
+    return any(holds() or time.sleep(0.05) for _ in range(int(HANG_SECONDS / 0.05)))
 
 
 @pytest.fixture(scope="package")

@@ -37,6 +37,7 @@ class Scripts(HTMLParser):
         found = dict(attrs)
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "srcset")]
         assert not any(name.startswith("on") for name in found), "no handler stands in the markup"
+        assert not found.keys() & {"style", "srcdoc", "formaction", "http-equiv"} or tag == "meta"
         self._inside = tag == "script"
         if self._inside:
             self.scripts.append((found, ""))
@@ -74,7 +75,10 @@ def test_foreign_text_makes_no_markup_and_no_script() -> None:
     assert policy is not None
     digest = base64.b64encode(hashlib.sha256(seen.scripts[-1][1].encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}';" in html.unescape(policy[1])
-    assert "unsafe-inline" not in policy[1].partition("style-src")[0], "no other script may run"
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in html.unescape(policy[1])
+    assert "unsafe" not in policy[1] and "*" not in policy[1], "no other script and no other style may run"
 
 
 def test_nothing_is_fetched_from_outside() -> None:

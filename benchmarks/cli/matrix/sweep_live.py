@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.cli.sweep_display import describe_progress
+from benchmarks.cli.matrix.sweep_display import describe_progress
 from benchmarks.matrix.cell_command import describe_cell
 from benchmarks.matrix.executors.executor import CellReport
 from benchmarks.matrix.remaining_time import format_duration

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.cli.arguments.number_types import finite_number
 from benchmarks.cli.output import write_message
+from foundation.display_text import shorten_value
 from foundation.errors import UserError
 from foundation.plural import format_count
 
@@ -34,7 +36,8 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
         help="further folders of runs, beside --out, whose records count as done and as evidence of durations",
     )  # fmt: skip
     parser.add_argument(
-        "--calibration-seconds", type=_parse_seconds, default=CALIBRATION_SECONDS, metavar="S",
+        "--calibration-seconds", type=finite_number(0, 1e9, "a number of seconds"), default=CALIBRATION_SECONDS,
+        metavar="S",
         help="time for short runs that find the pace of cells of which nothing is known (about 20 s per kind of cell); "
         f"default: {CALIBRATION_SECONDS:.0f}",
     )  # fmt: skip
@@ -144,6 +147,8 @@ def _report_calibration(request: CellRequest, number: int, total: int) -> None:
     write_message(f"calibration {number} of at most {total}: {describe_cell(request)}")
 
 
+_parse_amount = finite_number(0, 1e9)
+
 _HOURS = {"h": 1.0, "m": 1 / 60, "s": 1 / 3600, "d": 24.0}
 
 
@@ -157,20 +162,9 @@ def parse_hours(text: str) -> float:
     [8.0, 1.5, 48.0]
     """
     try:
-        hours = float(text[:-1]) * _HOURS[text[-1:].lower()]
-    except (ValueError, KeyError):
-        hours = -1.0
-    # the comparison also refuses "nan", which float() accepts
-    if not 0 < hours < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a time above 0 such as 8h, 90m or 2d, not {text!r}")
+        hours = _parse_amount(text[:-1]) * _HOURS[text[-1:].lower()]
+    except (argparse.ArgumentTypeError, KeyError):
+        hours = 0.0
+    if hours <= 0:
+        raise argparse.ArgumentTypeError(f"must be a time above 0 such as 8h, 90m or 2d, not {shorten_value(text)}")
     return hours
-
-
-def _parse_seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, 0 or above, not {text!r}")
-    return seconds

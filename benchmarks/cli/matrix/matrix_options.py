@@ -6,16 +6,22 @@ import argparse
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cli.arguments.number_types import (
+    finite_number,
+    parse_finite,
+    parse_process_count,
+    parse_seed,
+    whole_number,
+)
 from benchmarks.cli.common_options import (
     add_data_options,
     add_output_options,
     add_overrides_option,
     collect_data_options,
-    parse_nonnegative_int,
-    parse_positive_int,
 )
 from benchmarks.cli.start_options import add_label_option, add_start_options, get_start_fields
 from foundation.errors import UserError
+from foundation.values.number_ranges import MAX_PROCESSES
 
 # only for annotations: bench --help must import nothing heavy
 if TYPE_CHECKING:
@@ -33,9 +39,13 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks (bench list tasks)")
     text = "protocols; each is run on the tasks that have it; default: the first one of each task"
     parser.add_argument("--protocols", nargs="+", metavar="NAME", help=text)
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds; default: 0")
+    parser.add_argument("--seeds", type=parse_seed, nargs="+", metavar="N", help="seeds; default: 0")
     parser.add_argument(
-        "--data-scale", type=float, nargs="+", metavar="FRACTION", help="fractions of the training items; default: 1"
+        "--data-scale",
+        type=parse_finite,
+        nargs="+",
+        metavar="FRACTION",
+        help="fractions of the training items; default: 1",
     )
     parser.add_argument("--tier", choices=("smoke", "short", "full"), help="length of the schedules; default: full")
     add_overrides_option(parser, "change the configuration of every cell, e.g. optimizer.lr=1e-3")
@@ -45,11 +55,11 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     add_data_options(parser)
     add_output_options(parser)
     text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
-    parser.add_argument("--threads", type=parse_positive_int, default=1, metavar="N", help=text)
+    parser.add_argument("--threads", type=parse_process_count, default=1, metavar="N", help=text)
     text = "GPUs per cell; default: 1 where this machine has GPUs, unless --device is cpu"
-    parser.add_argument("--gpus", type=parse_nonnegative_int, metavar="N", help=text)
+    parser.add_argument("--gpus", type=whole_number(0, MAX_PROCESSES), metavar="N", help=text)
     text = "main memory that is reserved per cell, GiB; default: none"
-    parser.add_argument("--memory", type=float, metavar="GIB", help=text)
+    parser.add_argument("--memory", type=finite_number(0, 1e6), metavar="GIB", help=text)
 
 
 def make_matrix(options: Namespace) -> Matrix:
@@ -63,8 +73,8 @@ def make_matrix(options: Namespace) -> Matrix:
     from benchmarks.resolve_cell import CellRequest
     from foundation.environment import resolve_data_root
 
-    if options.memory is not None and not 0 < options.memory < float("inf"):
-        raise UserError(f"--memory {options.memory:g} is not a size above 0")
+    if options.memory == 0:
+        raise UserError("--memory 0 is not a size above 0; leave it out to reserve none")
     fields = ("backbones", "tasks", "protocols", "seeds", "data_scale", "tier")
     changes: dict[str, Any] = {name: value for name in fields if (value := getattr(options, name)) is not None}
     if options.overrides:

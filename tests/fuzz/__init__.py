@@ -1,0 +1,1 @@
+"""Fuzz targets: readers that get made-up bytes for some time; ``make soak`` runs them."""
