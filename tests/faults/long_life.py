@@ -9,6 +9,7 @@ import gc
 import io
 import logging
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -78,6 +79,7 @@ class Growth(NamedTuple):
 
 def take_footprint() -> Footprint:
     """What this process holds now, after a collection of garbage."""
+    re.purge()  # Python keeps up to 512 patterns, some of them with the name of a run
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]
