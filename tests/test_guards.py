@@ -134,7 +134,7 @@ GUARDS = {
     ),
     "a page removes no file but its own": Guard(
         "results/leaderboard/page/media.py",
-        "if is_regular and hashlib.sha256(path.read_bytes()).hexdigest()[:32] == path.stem:",
+        "if is_regular and sha256_file(path)[:32] == path.stem:",
         "if is_regular:",
         "tests/results/leaderboard/page/test_media.py"
         "::test_a_later_page_removes_the_pictures_of_an_earlier_one_and_nothing_else",

@@ -46,8 +46,8 @@ GUARDS = {
     ),
     "a backbone has one timing on the boards that are asked for": Guard(
         "results/store_index/indexed_report.py",
-        "build_report(found.scan_result, table_filter, found.facts)",
-        "build_report(found.scan_result, table_filter)",
+        "build_report(scan_result._replace(records=list(runs)), table_filter, facts)",
+        "build_report(scan_result._replace(records=list(runs)), table_filter)",
         f"{OUTPUT} -k at_rest",
     ),
     "a run is not made where no command looks for it": Guard(
