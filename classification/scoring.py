@@ -191,7 +191,6 @@ def _read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             "and class, or item and prediction (docs/reference/scoring.md)"
         )
     if len(set(header)) < len(header):
-        # of two columns of one name, csv would take the last one in silence
         twice = next(name[:40] for name in header if header.count(name) > 1)
         raise DataError(f"{path} has the column {twice} twice; keep one")
     # csv fills short lines with None and collects the rest of long ones under None

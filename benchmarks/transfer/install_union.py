@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def merge_stores(sources: Sequence[Path], out: Path, *, keep_first: bool = False
         folders = [_unpack_source(path, workshop / f"{number:06d}") for number, path in enumerate(sources)]
         # the target comes first, so that what is there already is never changed by what arrives
         places = [out, *folders] if out.is_dir() else folders
-        found = scan_stores(dict.fromkeys(place.resolve() for place in places))
+        found = scan_stores(dict.fromkeys(Path(os.path.realpath(place)) for place in places))
         stores, faults = found
         home = out.resolve()
         if any(store.root != home and store.root.is_relative_to(home) for store in stores):

@@ -212,7 +212,7 @@ def require_outside_run(folder: Path) -> None:
     Raises:
         UserError: it does.
     """
-    real = folder.resolve()
+    real = Path(os.path.realpath(folder))  # resolve() stops at a link that leads to itself
     for place in (real, *real.parents):
         if os.path.lexists(place / RECORD_FILE):
             raise UserError(

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 
 from engine.data.image_formats import IMAGE_SUFFIXES, describe_unopened
+from engine.data.quiet_decoders import silence_opencv
 from foundation.display_text import shorten_value
 from foundation.errors import DataError
 from tracking.data.crops import ImageArray
@@ -189,11 +189,11 @@ def _open_capture(source: FrameSource) -> Any:
     Raises:
         DataError: it cannot be opened.
     """
-    with _silence_opencv():
-        if source.kind == "camera":
-            capture = cv2.VideoCapture(int(source.location))
-        else:
-            capture = cv2.VideoCapture(to_opencv_path(Path(source.location)), cv2.CAP_FFMPEG)
+    silence_opencv()  # what is wrong with a video is said in one sentence
+    if source.kind == "camera":
+        capture = cv2.VideoCapture(int(source.location))
+    else:
+        capture = cv2.VideoCapture(to_opencv_path(Path(source.location)), cv2.CAP_FFMPEG)
     if capture.isOpened():
         return capture
     if source.kind == "camera":
@@ -252,8 +252,7 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[TimedFrame]:
     number = source.start_frame
     clock = _CameraClock() if source.kind == "camera" else _ContainerClock(capture)
     while passed == source.start_frame:
-        with _silence_opencv():
-            there, frame = capture.read()
+        there, frame = capture.read()
         if not there:
             break
         yield TimedFrame(np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8), clock.read_seconds())
@@ -267,10 +266,8 @@ def _decode_frames(capture: Any, source: FrameSource) -> Iterator[TimedFrame]:
         )
     if number == source.start_frame:
         raise DataError(f"{source.location} has no frame that can be decoded; fetch it again, or convert it")
-    with _silence_opencv():
-        # if another frame follows, this was not the end but a damaged frame
-        has_more_frames = capture.read()[0]
-    if has_more_frames:
+    # if another frame follows, this was not the end but a damaged frame
+    if capture.read()[0]:
         raise DataError(
             f"frame {number} (from 0) of {source.location} cannot be decoded; convert the video, or cut it there"
         )
@@ -309,16 +306,3 @@ class _ContainerClock:
             return None
         self._newest = seconds
         return seconds
-
-
-@contextmanager
-def _silence_opencv() -> Iterator[None]:
-    """Keep OpenCV's own messages about unreadable files off the terminal, since we report them in one sentence."""
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # read by OpenCV when it opens a video with FFmpeg, which has a log of its own
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)

@@ -50,8 +50,9 @@ def _read_format(file: IO[bytes], path: Path) -> WeightFormat:
     head, size = file.read(_HEAD_BYTES), os.fstat(file.fileno()).st_size
     if not head:
         raise CheckpointError(f"the checkpoint {path} is empty (0 bytes); fetch it again")
-    # safetensors starts with the header's length in 8 bytes, followed by the header in JSON
-    if head[8:9] == b"{" and head[:1] != b"{":
+    # safetensors starts with the header's length in 8 bytes, followed by the header in JSON; eight letters of a text
+    # in JSON would be an enormous length
+    if head[8:9] == b"{" and (head[:1] != b"{" or int.from_bytes(head[:8], "little") < size):
         if fault := _find_header_fault(file, size):
             raise CheckpointError(f"the checkpoint {path} is a broken safetensors file: {fault}; fetch it again")
         return "safetensors"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import re
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -26,6 +27,12 @@ from backbones.checkpoints.reading.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.reading.weight_versions import find_tensors
 from foundation.errors import CheckpointError
 from foundation.weights.shard_index import is_shard_index, list_weight_files, read_shard_index
+
+_DAMAGE = (
+    *(RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError),
+    *(ArithmeticError, AssertionError, NameError, ImportError, struct.error),
+)
+"""What torch and pickle raise on truncated or random bytes, found by trying (``tests/fuzz``)."""
 
 MAX_UNPACK_RATIO = 3
 """An archive is refused if it unpacks to more than this many times its size: torch stores without compression."""
@@ -116,8 +123,7 @@ def _read_torch(path: Path, size: int, *, zipped: bool, names_only: bool) -> obj
                 f"{describe_refused_class(needed)}"
             ) from error
         raise CheckpointError(f"{path} is not a checkpoint that torch or safetensors can read") from error
-    # what torch and pickle raise on truncated or random bytes, found by trying
-    except (RuntimeError, EOFError, ValueError, LookupError, OSError, AttributeError, TypeError, MemoryError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(
             f"{path} is not a checkpoint that torch or safetensors can read ({_first_line(error)})"
         ) from error

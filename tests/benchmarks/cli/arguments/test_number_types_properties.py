@@ -4,12 +4,12 @@ import argparse
 import math
 
 import pytest
-from benchmarks.cli.matrix.matrix_plan import parse_hours
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.arguments.number_types import finite_number, parse_finite, whole_number
+from benchmarks.cli.matrix.matrix_plan import parse_hours
 from foundation.errors import UserError
 from tests.property_settings import FEW
 
