@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.data.decode import decode_bgr, open_rgb
 from engine.data.file_hashes import hash_files
-from engine.data.loading.quiet_decoders import DamagedPngError, silence_opencv, strip_png
+from engine.data.quiet_decoders import DamagedPngError, silence_opencv, strip_png
 from foundation.errors import DataError
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)

@@ -1,1 +1,0 @@
-"""Tests of what goes wrong around the loading of items."""
