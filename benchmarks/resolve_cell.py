@@ -42,7 +42,7 @@ class CellRequest:
         protocol: name of the protocol; ``None``: the first one of the task.
         checkpoint: a weight file, the folder of a pre-training run, or ``random``; not for a module.
         tier: length of the schedule: ``smoke``, ``short`` or ``full``.
-        seed: 0 or above.
+        seed: 0 to 2**32 - 1.
         overrides: settings that differ from the protocol's file, as ``key=value``.
         data_root: folder of the data sets.
         out: folder below which the run's folder is made.

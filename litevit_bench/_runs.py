@@ -67,7 +67,7 @@ def run(
         mean, std: of each channel, for pixels in 0 to 1, in place of the card's; both or none. They are part of the id.
         label: a name for the row on boards; changes no number and no id.
         tier: length of the schedule: ``smoke`` (a few steps), ``short`` or ``full``.
-        seed: 0 or above.
+        seed: 0 to 2**32 - 1.
         overrides: settings of the protocol that differ from its file, by dotted key: ``{"optimizer.lr": 1e-3}``.
         data_scale: share of the training items, above 0 to 1.
         data_root: folder of the data sets; ``$BENCH_DATA`` or ``data`` where not given.
