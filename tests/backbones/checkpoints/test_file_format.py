@@ -4,8 +4,11 @@ import struct
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from backbones.checkpoints.reading.file_format import read_weight_format
+from backbones.checkpoints.reading.read_content import read_content
 from backbones.weights import require_weight_file
 from foundation.errors import CheckpointError
 
@@ -33,3 +36,14 @@ def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
         read_weight_format(tmp_path)
     with pytest.raises(CheckpointError, match=r"cannot be read \(No such file"):
         read_weight_format(tmp_path / "w")
+
+
+def test_more_tensors_than_any_backbone_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("file_format", "read_content"):
+        monkeypatch.setattr(f"backbones.checkpoints.reading.{module}.MAX_TENSORS", 50)
+    (tmp_path / "a").write_bytes(save({f"a{n}": torch.zeros(1) for n in range(51)}))
+    with pytest.raises(CheckpointError, match="it lists 51 tensors, and no backbone has more than 50"):
+        read_content(tmp_path / "a")
+    torch.save({f"a{n}": torch.zeros(1) for n in range(200)}, tmp_path / "b")
+    with pytest.raises(CheckpointError, match=r"has 20\d entries, and no backbone has more than 50 tensors"):
+        read_content(tmp_path / "b")
