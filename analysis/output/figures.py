@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.pictures.encoding import encode_jpeg
+from engine.pictures.literal_texts import show_literal_texts
 
 COLORS = ("#1f5fa8", "#d1641a", "#3a8a3f", "#8a4fa8", "#a83a3a", "#4d4d4d")
 MARKERS = "osD^vP"
@@ -69,7 +70,8 @@ def render_photo_sheet(figure: Figure, stem: str) -> dict[str, bytes]:
 
 def _save_figure(figure: Figure, kind: str) -> bytes:
     stream = io.BytesIO()
-    figure.savefig(stream, format=kind, dpi=DPI, metadata=_METADATA[kind])
+    with show_literal_texts(figure):
+        figure.savefig(stream, format=kind, dpi=DPI, metadata=_METADATA[kind])
     return stream.getvalue()
 
 

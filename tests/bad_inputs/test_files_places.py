@@ -114,14 +114,6 @@ def write_video(folder: Path) -> None:
     writer.release()
 
 
-def write_card(content: str) -> Callable[[Path], None]:
-    def write(folder: Path) -> None:
-        (folder / "cards").mkdir()
-        (folder / "cards" / "mine.json").write_text(content)
-
-    return write
-
-
 def write_config(folder: Path) -> None:
     (folder / "c.py").write_text("model = dict(type='EncoderDecoder',\n    a=1)\n")
     write_pth(folder)

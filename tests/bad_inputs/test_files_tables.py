@@ -196,6 +196,10 @@ CASES = [
             **dict.fromkeys(("missing", "a folder"), "there is no sequence at or below"),
         },
     ),
+    BadInput(
+        "boxes of separators alone", check_data("trackfolder"), "cat/groundtruth.txt, line 1, is empty",
+        write_text("cat/groundtruth.txt", " ,\n\t,\n", write_sequence),
+    ),
     *damage_file(
         "predicted boxes", LASOT, "r/cat-1.txt", write_lasot,
         {**TERABYTE_SAYS, "zeros": "r/cat-1.txt", "garbage": "r/cat-1.txt", "deep": "cat-1.txt", "UTF-16": "is UTF-16"},

@@ -203,10 +203,11 @@ def _select_fields(line: str, line_number: int, file: FileLike, first_field: int
 def _parse_lines(lines: list[str], file: FileLike) -> FloatArray:
     """Parse lines of four numbers each: quickly if all are sound, else line by line to find the faulty one."""
     text = "\n".join(lines)
-    # two commas in a row are an empty field; once commas are replaced by spaces, it would no longer be visible
-    if re.search(r",[ \t]*,", text) is None:
+    plain = text.translate(_SEPARATOR_TABLE)
+    # two commas in a row are an empty field; once commas are replaced by spaces, it would no longer be visible. Of
+    # separators alone loadtxt makes nothing, and warns
+    if re.search(r",[ \t]*,", text) is None and plain.strip():
         try:
-            plain = text.translate(_SEPARATOR_TABLE)
             boxes = np.loadtxt(io.StringIO(plain), dtype=np.float64, comments=None, ndmin=2)
         except ValueError:
             pass

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from engine.pictures.literal_texts import show_literal_texts
 from foundation.files import write_atomic
 from tracking.data.boxes import FloatArray
 from tracking.scoring.metrics import NORM_PRECISION_THRESHOLDS, PRECISION_THRESHOLDS_PX
@@ -102,7 +103,8 @@ def draw_success_plot(set_title: str, score: TrackerScore) -> Image.Image:
     axes.grid(True, linestyle=":", color="0.6")
     axes.legend(loc="upper right", title=f"{metric}, %", fontsize=9)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
+    with show_literal_texts(figure):
+        figure.savefig(stream, format="png", dpi=110, metadata={"Software": None})
     return Image.open(stream).convert("RGB")
 
 
@@ -154,7 +156,8 @@ def _save_figure(figure: Figure, stem: Path) -> list[Path]:
     # without the writing program and time, so that equal scores give equal files
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         stream = io.BytesIO()
-        figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
+        with show_literal_texts(figure):
+            figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
         paths.append(stem.with_suffix(f".{kind}"))
         write_atomic(paths[-1], stream.getvalue())
     return paths

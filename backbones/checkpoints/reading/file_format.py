@@ -20,6 +20,9 @@ WeightFormat = Literal["safetensors", "zip", "pickle"]
 MAX_HEADER_BYTES = 100_000_000
 """Length of the header of a safetensors file, at most; the limit is the format's own."""
 
+MAX_TENSORS = 50_000
+"""Number of tensors in one file, at most: backbones have hundreds, and of a million of them reading takes minutes."""
+
 _HEAD_BYTES = 512
 # the end of central directory record with the longest comment (APPNOTE.TXT, 4.3.16)
 _ZIP_END, _ZIP_END_BYTES = b"PK\5\6", 22 + 65535
@@ -87,6 +90,8 @@ def _find_header_fault(file: IO[bytes], size: int) -> str:
         return "its header is nested too deeply"
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         return f"its header cannot be read ({error})"
+    if len(ends) > MAX_TENSORS:
+        return f"it lists {len(ends):,} tensors, and no backbone has more than {MAX_TENSORS:,}"
     described = 8 + length + max(ends, default=0)
     return "" if described == size else f"its tensors end at byte {described:,}, and the file has {size:,}"
 

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from backbones.checkpoints.reading.file_format import read_weight_format
+from backbones.checkpoints.reading.file_format import MAX_TENSORS, read_weight_format
 from backbones.checkpoints.reading.file_kinds import describe_refused_class, describe_zip_kind
 from backbones.checkpoints.reading.pickle_stubs import PICKLE_STUBS
 from backbones.checkpoints.reading.weight_versions import find_tensors
@@ -147,6 +147,12 @@ def _require_valid_archive(path: Path, size: int) -> None:
         raise CheckpointError(
             f"the checkpoint {path} of {size} bytes claims to unpack to {declared} bytes, "
             f"more than {MAX_UNPACK_RATIO} times its size, which no weight file does; fetch it from a source you trust"
+        )
+    # beside the tensors there is an entry or two
+    if len(names) > MAX_TENSORS + 100:
+        raise CheckpointError(
+            f"the checkpoint {path} has {len(names):,} entries, and no backbone has more than {MAX_TENSORS:,} tensors; "
+            "save its weights alone"
         )
     if kind := describe_zip_kind(names):
         raise CheckpointError(f"{path} is {kind}")

@@ -4,8 +4,11 @@ import struct
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from backbones.checkpoints.reading.file_format import read_weight_format
+from backbones.checkpoints.reading.read_content import read_content
 from backbones.weights import require_weight_file
 from foundation.errors import CheckpointError
 
@@ -17,7 +20,7 @@ def test_a_sparse_file_of_20_gb_is_refused_unread(head: bytes, tmp_path: Path, m
         file.write(head)
         file.truncate(20 * 10**9)
     monkeypatch.setattr("backbones.weights.sha256_unchanged_file", lambda _: pytest.fail("it is hashed"))
-    with pytest.raises(CheckpointError, match=r"w.pth"):
+    with pytest.raises(CheckpointError, match=r"w\.pth"):
         require_weight_file(path)
 
 
@@ -29,7 +32,18 @@ def test_a_header_as_long_as_the_code_of_a_brace_is_no_json(tmp_path: Path) -> N
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"cannot be read .Is a directory"):
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Is a directory"):
         read_weight_format(tmp_path)
-    with pytest.raises(CheckpointError, match=r"cannot be read .No such file"):
+    with pytest.raises(CheckpointError, match=r"cannot be read \(No such file"):
         read_weight_format(tmp_path / "w")
+
+
+def test_more_tensors_than_any_backbone_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("file_format", "read_content"):
+        monkeypatch.setattr(f"backbones.checkpoints.reading.{module}.MAX_TENSORS", 50)
+    (tmp_path / "a").write_bytes(save({f"a{n}": torch.zeros(1) for n in range(51)}))
+    with pytest.raises(CheckpointError, match="it lists 51 tensors, and no backbone has more than 50"):
+        read_content(tmp_path / "a")
+    torch.save({f"a{n}": torch.zeros(1) for n in range(200)}, tmp_path / "b")
+    with pytest.raises(CheckpointError, match=r"has 20\d entries, and no backbone has more than 50 tensors"):
+        read_content(tmp_path / "b")

@@ -40,7 +40,8 @@ def explain_lines(lines: Sequence[str]) -> str:
             "corners with commas alone, as x1,y1,x2,y2,x3,y3,x4,y4"
         )
     widths = {len(row) for row in rows}
-    if len(widths) != 1 or not all(is_numeric):
+    # lines of separators alone have no column
+    if len(widths) != 1 or widths == {0} or not all(is_numeric):
         return ""
     return _explain_columns(np.array(rows, np.float64))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -160,10 +161,10 @@ def _read_rows(path: Path) -> FloatArray:
         DataError: a line is not such a row.
     """
     lines = decode_lines(read_bytes(path), path)
-    try:
-        rows = np.loadtxt(io.StringIO("\n".join(lines).replace(",", " ")), dtype=np.float64, comments=None, ndmin=2)
-    except ValueError:
-        rows = np.zeros((0, 0))
+    plain, rows = "\n".join(lines).replace(",", " "), np.zeros((0, 0))
+    if plain.strip():  # of separators alone loadtxt makes nothing, and warns
+        with contextlib.suppress(ValueError):
+            rows = np.loadtxt(io.StringIO(plain), dtype=np.float64, comments=None, ndmin=2)
     if rows.shape[0] != len(lines) or not MIN_COLUMNS <= rows.shape[1] <= MAX_COLUMNS:
         wanted = len(lines[0].replace(",", " ").split())
         bad = next((n for n, line in enumerate(lines, 1) if not _is_row(line, wanted)), 1)
