@@ -83,6 +83,7 @@ CASES = (
         "",
         (
             (
+                at("rename runs/ledger/*"),
                 half("fsync *.features.npy.*"),
                 at("renamed *.features.npy"),
                 half("fsync *.labels.npy.*"),
