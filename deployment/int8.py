@@ -13,6 +13,7 @@ from deployment.graph_io import NamedArrays
 from deployment.packages import import_package
 from engine.progress_bar import ProgressBar
 from foundation.library_logs import silence_logging
+from foundation.storage.disk_space import require_space
 from foundation.storage.leftovers import open_scratch_folder
 
 INT8_OPERATORS = ("Conv", "MatMul")
@@ -64,6 +65,8 @@ def quantize_model(model: bytes, feeds: Sequence[NamedArrays], float_rules: Sequ
         silence_logging(logging.WARNING),
         ProgressBar("calibrate int8", "inputs", len(feeds)) as bar,
     ):
+        # the quantizer writes the graph once more while it prepares it
+        require_space(folder, len(model), "the unfinished files of this export")
         path = folder / "int8.onnx"
         quantization.quantize_static(
             proto,

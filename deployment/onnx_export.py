@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.onnx.errors import SymbolicValueError
 
 from deployment.packages import import_package
+from foundation.storage.disk_space import require_space
 from foundation.storage.leftovers import open_scratch_folder
 
 ONNX_OPSET = 17
@@ -187,6 +188,7 @@ def _optimize_onnx(model: bytes) -> bytes:
     """Fold constants and apply ONNX Runtime's basic optimizations, which also prepare the model for quantization."""
     runtime = import_package("onnxruntime")
     with open_scratch_folder("onnx") as folder:
+        require_space(folder, len(model), "the unfinished files of this export")
         path = folder / "optimized.onnx"
         options = runtime.SessionOptions()
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC

@@ -12,6 +12,7 @@ from deployment.graph_io import GraphCallable, NamedArrays
 from deployment.packages import import_package
 from engine.evaluation.model_source import Precision
 from foundation.errors import UserError
+from foundation.storage.disk_space import require_space
 from foundation.storage.leftovers import open_scratch_folder
 
 PRECISION_HINTS: dict[Precision, str] = {"f32": "f32", "bf16": "bf16", "int8": "f32"}
@@ -77,6 +78,7 @@ def convert_to_openvino(model: bytes) -> dict[str, bytes]:
     """
     openvino = import_package("openvino")
     with open_scratch_folder("openvino") as folder:
+        require_space(folder, len(model), "the unfinished files of this export", num_files=2)
         path = folder / "model.xml"
         # the default would store weights in fp16
         openvino.save_model(get_core().read_model(model), path, compress_to_fp16=False)

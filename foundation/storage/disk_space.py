@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,11 +67,16 @@ def require_space(folder: Path, num_bytes: int, what: str, num_files: int = 1) -
     else:
         return
     raise StorageError(
-        f"{what} need {needed} in {folder}, but {found}; {advice}, or choose another place",
+        f"{what} need {needed} in {folder}, but {found}; {advice}, or choose another place{_name_variable(folder)}",
         errno.ENOSPC,
         str(folder),
         f"{needed} are needed, but {found}",
     )
+
+
+def _name_variable(folder: Path) -> str:
+    """Return in brackets which variable chooses a folder for temporary files; empty for any other folder."""
+    return " ($TMPDIR)" if folder.is_relative_to(tempfile.gettempdir()) and folder.name.startswith("bench-") else ""
 
 
 def find_existing_parent(folder: Path) -> Path:

@@ -77,7 +77,7 @@ def test_libtiff_is_silent_and_its_error_is_ours(tmp_path: Path, capfd: pytest.C
     data = bytearray(encode("TIFF", compression="tiff_lzw"))
     data[200] ^= 0xFF
     (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(DataError, match="a.tif cannot be decoded"):
+    with pytest.raises(DataError, match=r"a.tif cannot be decoded"):
         open_rgb(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
 
