@@ -27,6 +27,7 @@ from pydantic import ValidationError
 from foundation.errors import UserError
 from foundation.files import sha256_file, write_atomic
 from foundation.storage.file_locks import take_file_lock
+from foundation.storage.leftovers import remove_owned_leftovers
 from foundation.storage.regular_files import open_regular, read_regular
 from foundation.storage.write_faults import make_storage_error
 from results.records.record import Record, RunStatus
@@ -167,6 +168,7 @@ def append_event(store: Path, event: LedgerEvent) -> None:
         with take_file_lock(folder / ".lock", LOCK_SECONDS):
             path = _choose_chain(folder)
             if not path.exists():
+                remove_owned_leftovers(folder)  # the name of a chain is random, so nobody would write the same again
                 write_atomic(path, b"")  # which also makes the new name survive a power cut
             last_line, is_torn = _read_last_line(path)
             text = _format_line(event, _hash_line(last_line) if last_line else None)

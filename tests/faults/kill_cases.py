@@ -83,6 +83,7 @@ CASES = (
         "",
         (
             (
+                at("rename runs/ledger/*"),
                 half("fsync *.features.npy.*"),
                 at("renamed *.features.npy"),
                 half("fsync *.labels.npy.*"),
@@ -107,7 +108,7 @@ CASES = (
             (
                 half("fsync *.last_00000001.pth.tmp"),
                 at("renamed *step_00000001.pth"),
-                half("open *ADE_val_00000005.png"),
+                half("fsync *ADE_val_00000005.png*"),
                 half("fsync *.areas.npy.*"),
                 at("renamed *items.csv"),
             ),

@@ -52,7 +52,7 @@ def list_outcomes(area: Path) -> dict[str, str]:
             described = _describe(PurePosixPath(name), path.read_bytes())
             digest = hashlib.sha256(described).hexdigest()
             found[hide_random_parts(name)].append(described.decode() if path.suffix == ".json" else digest)
-    return {name: "\n".join(sorted(contents)) for name, contents in found.items()}
+    return {name: "\n".join(sorted(filter(None, contents))) for name, contents in found.items()}
 
 
 def _describe(name: PurePosixPath, content: bytes) -> bytes:

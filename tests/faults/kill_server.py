@@ -165,6 +165,9 @@ class KillServer:
         """Run a command line in a folder, and let it die at a point, or after so many seconds."""
         self._count += 1
         out = folder.parent / f".{folder.name}.said-{self._count}"
+        steps = Path(f"{out}.steps")
+        for file in (out, steps):  # a child may die before it makes them
+            file.touch()
         order = ChildOrder(words, env, str(folder), str(out), point or KillPoint(), seconds)
         process = self._start()
         assert process.stdin
@@ -172,7 +175,6 @@ class KillServer:
         process.stdin.flush()
         code, used = self._read_answer(process, HANG_SECONDS)
         self.cpu_seconds += used
-        steps = Path(f"{out}.steps")
         end = ChildEnd(code, used, out.read_text(errors="replace"), steps.read_text().splitlines())
         out.unlink()
         steps.unlink()
