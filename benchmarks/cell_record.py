@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -308,30 +308,37 @@ def _explain_end(error: BaseException) -> str:
     return describe_failure(error if stop is None or isinstance(error, BenchError) else stop)
 
 
-def count_attempts(folder: Path, environment: RunEnvironment) -> tuple[int, list[RunEnvironment]]:
+def count_attempts(
+    folder: Path, environment: RunEnvironment, settings: Mapping[str, Any] | None = None
+) -> tuple[int, list[RunEnvironment]]:
     """Return which attempt at a run this is, from 1, and where and how the earlier ones were made, oldest first.
 
     Args:
         folder: the run's folder; it has a record if there was an attempt.
         environment: where and how this attempt is made; a message says what changed.
+        settings: those of this attempt that are not part of the id.
     """
     if not (folder / RECORD_FILE).exists():
         return 1, []
     earlier = read_record(folder)
-    warn_changed_environment(earlier.environment, environment)
+    name = "accumulate"  # sums gradients in another order; no other of these settings can move a digit
+    pieces = [each[name] for each in (earlier.non_identity_settings, settings or {}) if name in each]
+    changed = [f"{name} {pieces[0]} -> {pieces[-1]}"] if len(set(pieces)) > 1 else []
+    warn_changed_environment(earlier.environment, environment, changed)
     return earlier.cost.attempts + 1 if earlier.cost else 2, [*earlier.earlier_attempts, earlier.environment]
 
 
-def warn_changed_environment(before: RunEnvironment, now: RunEnvironment) -> None:
+def warn_changed_environment(before: RunEnvironment, now: RunEnvironment, settings: Sequence[str] = ()) -> None:
     """Say what is other than at the attempt that a run goes on from: the number may then differ in its last digits.
 
     Args:
         before: where and how the interrupted attempt was made.
         now: where and how this one is made.
+        settings: what differs in the settings, as ``name before -> now``; the commands of both attempts have them.
     """
     from engine.progress_bar import log_message
 
-    changed = list_environment_changes(before, now)
+    changed = [*settings, *list_environment_changes(before, now)]
     if changed:
         log_message(
             f"this run goes on from an attempt that was made otherwise ({', '.join(changed)}); the record lists both"
@@ -342,7 +349,7 @@ def list_environment_changes(before: RunEnvironment, now: RunEnvironment) -> lis
     """Return what differs between two attempts of those things that may move a number, as ``name before -> now``."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
-        for name in ("device", "threads", "processes", "python", "platform", "git_commit")
+        for name in ("device", "threads", "processes", "python", "platform", "git_commit", "image_decoder")
         if getattr(before, name) != getattr(now, name)
     ]
     changed += [

@@ -269,7 +269,7 @@ def _make_running_record(resolved: ResolvedCell, folder: Path, cell_request: Cel
         list(cell_request.command_line),
         resolved.task.domain,
     )
-    attempt, earlier_attempts = count_attempts(folder, environment)
+    attempt, earlier_attempts = count_attempts(folder, environment, resolved.plan.non_identity_settings)
     return Record(
         run_id=resolved.identity.run_id,
         comparability=resolved.identity.comparability,

@@ -7,6 +7,7 @@ reasons: ``bench run --help`` must answer at once, and ``--device cpu`` must be 
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import sys
 import traceback
@@ -20,7 +21,7 @@ from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
-from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals
+from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals, silence_children
 from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, StorageError, UnknownNameError, UserError
@@ -189,6 +190,7 @@ def _drop_unwritten_output(code: int) -> int:
 def _report_stop(stop: KeyboardInterrupt, options: argparse.Namespace) -> int:
     """Say how to go on after Ctrl-C or another signal, and return the exit code that shells use for it."""
     what = str(stop) if isinstance(stop, StopSignal) else "interrupted"
+    atexit.register(silence_children)
     resumes = options.verb in ("run", "pretrain", "sweep", "demo")
     goes_on = "; the same command resumes from the last checkpoint" if resumes else ""
     if options.debug:

@@ -44,7 +44,7 @@ _INTRODUCTION = """\
 | 0 | success |
 | 1 | a failure: a training that diverged, incomplete results, a record that fails verification |
 | 2 | an error that you can fix: a wrong name, a missing file, an option that does not fit; nothing was computed |
-| 130 | interrupted with Ctrl-C |
+| 129, 130, 143 | stopped by SIGHUP (the terminal was closed), Ctrl-C or SIGTERM: 128 + the number of the signal |
 
 ## Environment variables
 

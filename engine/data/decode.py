@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, PngImagePlugin, Unidentifi
 from PIL.TiffImagePlugin import TiffImageFile
 
 from engine.data.image_formats import MAX_FILE_BYTES, describe_unopened, get_pillow_formats
-from engine.data.quiet_decoders import PNG_START, DamagedPngError, silence_libtiff, silence_opencv, strip_png
+from engine.data.loading.quiet_decoders import PNG_START, DamagedPngError, silence_libtiff, silence_opencv, strip_png
 from foundation.errors import DataError
 from foundation.storage.regular_files import open_regular, read_regular
 

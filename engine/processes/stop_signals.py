@@ -5,7 +5,6 @@ The handlers belong to commands and to worker processes: a program that calls th
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -25,6 +24,9 @@ _SLURM_SIGNALS = ("SIGUSR1", "SIGUSR2")
 REPEAT_SECONDS = 2.0
 """A signal this soon after another one is the same stop: ``timeout``, ``torchrun``, Slurm and a terminal that is closed
 send theirs to a process and to its group."""
+
+
+_RESEND_SECONDS = 0.05
 
 
 class StopSignal(KeyboardInterrupt):
@@ -53,6 +55,7 @@ class _StopState:
         is_pending: whether a stop waits for the end of those contexts.
         listener: takes the next stop in place of an exception.
         is_closed: whether the handlers are being taken away.
+        children: torch's handler of SIGCHLD while it is taken away.
     """
 
     number: int = 0
@@ -61,9 +64,22 @@ class _StopState:
     is_pending: bool = False
     listener: Callable[[StopSignal], None] | None = None
     is_closed: bool = False
+    children: Any = None
 
 
 _STATE = _StopState()
+
+
+def _reset_in_child() -> None:
+    """Let a forked process, such as one of a loader, end by a signal as any process does."""
+    for number in signal.Signals:
+        if signal.getsignal(number) is _handle_stop:
+            signal.signal(number, signal.SIG_DFL)
+    vars(_STATE).update(vars(_StopState()))
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_reset_in_child)
 
 
 def find_stop() -> StopSignal | None:
@@ -120,6 +136,7 @@ def raise_stop_signals() -> Iterator[None]:
         for number in taken:
             signal.signal(number, signal.SIG_DFL)
         sys.unraisablehook = before
+        _restore_children()
         vars(_STATE).update(vars(_StopState()))
 
 
@@ -141,15 +158,51 @@ def use_default_signals() -> Iterator[None]:
 
 @contextmanager
 def hold_stop_signals() -> Iterator[None]:
-    """Let a stop wait for the end of the context: for a record that must not stay ``running``."""
+    """Let a stop wait for the end of the context: for a record that must not stay ``running``.
+
+    The same holds for torch's handler of SIGCHLD: a signal to the whole group ends the processes of a loader as well,
+    whereupon that handler raises an error wherever the main thread is.
+    """
     _STATE.holds += 1
     try:
-        yield
+        with _ignore_children():
+            yield
     finally:
         _STATE.holds -= 1
         if _STATE.is_pending and not _STATE.holds:
             _STATE.is_pending = False
             raise StopSignal(_STATE.number)
+
+
+@contextmanager
+def _ignore_children() -> Iterator[None]:
+    silence_children()
+    try:
+        yield
+    finally:
+        if not _STATE.number:
+            _restore_children()
+
+
+def silence_children() -> None:
+    """Take away torch's handler of SIGCHLD, which raises an error for each process of a loader that a stop ends."""
+    number = getattr(signal, "SIGCHLD", None)  # not on Windows
+    if number is None or threading.current_thread() is not threading.main_thread():
+        return
+    handler = signal.getsignal(number)
+    if callable(handler) and handler is not _ignore_signal:
+        _STATE.children = handler
+        signal.signal(number, _ignore_signal)
+
+
+def _restore_children() -> None:
+    handler, _STATE.children = _STATE.children, None
+    if handler is not None:
+        signal.signal(signal.SIGCHLD, handler)
+
+
+def _ignore_signal(number: int, frame: FrameType | None) -> None:
+    """Do nothing; unlike the default, a handler that replaces another one may still be called for the past."""
 
 
 @contextmanager
@@ -171,6 +224,7 @@ def _handle_stop(number: int, frame: FrameType | None) -> None:
     if _STATE.is_closed or (_STATE.number and now - _STATE.seconds < REPEAT_SECONDS):
         return
     _STATE.number, _STATE.seconds = number, now
+    silence_children()
     listener, _STATE.listener = _STATE.listener, None
     if listener is not None:
         listener(StopSignal(number))
@@ -181,9 +235,15 @@ def _handle_stop(number: int, frame: FrameType | None) -> None:
 
 
 def _raise_again(lost: Any, otherwise: Callable[[Any], object]) -> None:
-    """Raise a stop once more that Python dropped, as it drops every error of a ``__del__`` and of a callback."""
+    """Raise a stop once more that Python dropped, as it drops every error of a ``__del__`` and of a callback.
+
+    After a stop, nothing is printed of others: they are of what the stop tears down, such as the processes of a loader.
+    """
     if isinstance(lost.exc_value, StopSignal):
         _STATE.seconds = -REPEAT_SECONDS
-        _thread.interrupt_main(signal.Signals(lost.exc_value.number))
-    else:
+        # from a thread and a moment later: what is raised before this function returns is dropped as well
+        resend = threading.Timer(_RESEND_SECONDS, os.kill, (os.getpid(), lost.exc_value.number))
+        resend.daemon = True
+        resend.start()
+    elif not _STATE.number:
         otherwise(lost)

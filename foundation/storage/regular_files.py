@@ -59,7 +59,8 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         OSError: as ``open_regular``.
     """
     with open_regular(path, max_bytes) as file:
-        content = file.read(max_bytes + 1)
+        # nothing, and not an empty text, where a file of the kernel would make a reader wait
+        content = file.read(max_bytes + 1) or b""
     if len(content) > max_bytes:
         raise FileTooLargeError(f"it has more than {max_bytes:,} bytes")
     return content

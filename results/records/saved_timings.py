@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from foundation.errors import RecordError, UserError
 from foundation.files import sha256_chunks, write_atomic
 from foundation.storage.fault_isolation import convert_faults
+from foundation.storage.leftovers import clean_own_folder
 from foundation.storage.regular_files import read_regular
 from foundation.storage.write_faults import make_storage_error
 from results.records.measurements import EfficiencyRecord
@@ -70,6 +71,7 @@ def write_timing(store: Path, timing: SavedTiming) -> Path:
         raise UserError(f"cannot keep the timing in {path.parent}, which is a link; name another folder with --save")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        clean_own_folder(path.parent)
         write_atomic(path, text)
     except OSError as error:
         reason = make_storage_error(path, error).strerror

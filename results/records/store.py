@@ -80,7 +80,7 @@ def read_record_stat(folder: Path) -> tuple[Record, os.stat_result]:
             with open_regular(path, MAX_RECORD_BYTES) as file:
                 found = os.fstat(file.fileno())
                 # one byte more than was there: a file that grows meanwhile is no finished record, and ends here
-                text = file.read(found.st_size + 1).decode("utf-8")
+                text = (file.read(found.st_size + 1) or b"").decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecordError(f"cannot read {path}: {error}") from error
         return parse_record(text, str(path)), found

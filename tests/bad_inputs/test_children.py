@@ -16,6 +16,7 @@ from tests.bad_inputs import (
 )
 from tests.bad_inputs.bad_input import BadInput, check_leftovers, check_refusal, hash_tree, name_case
 from tests.conftest import BENCH, ROOT, Bench
+from tests.limits import HANG_SECONDS
 
 
 def _take_spread(cases: list[BadInput], number: int) -> list[BadInput]:
@@ -57,5 +58,7 @@ def test_real_commands(case: BadInput, tmp_path: Path) -> None:
         case.make(tmp_path)
     before = hash_tree(tmp_path)
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([BENCH, *case.words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [BENCH, *case.words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=HANG_SECONDS
+    )
     _check(case, tmp_path, done, before)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from benchmarks.cli.main import main
-from engine.data.quiet_decoders import silence_opencv
+from engine.data.loading.quiet_decoders import silence_opencv
 from tests.bad_inputs.bad_input import BadInput, check_bad_input, name_case
 from tests.bad_inputs.damage import (
     LINK_SAYS,

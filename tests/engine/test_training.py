@@ -52,19 +52,6 @@ def kill_when(out: Path, pattern: str, sig: signal.Signals, words: tuple[str, ..
     child.wait(60)
 
 
-def test_kill_9_and_resume_give_the_undisturbed_number(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:
-    kill_when(tmp_path, "step_00000002.pth", signal.SIGKILL)
-    assert only_record(tmp_path)["status"] == "running"
-    assert only_record(tmp_path)["result"] is None
-    kill_when(tmp_path, "step_00000004.pth", signal.SIGKILL)
-    done = bench(*SHORT, "--out", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    again, first = only_record(tmp_path), only_record(undisturbed)
-    assert again["result"] == first["result"], "metrics, chosen epoch and the hash of all outcomes"
-    assert again["cost"]["attempts"] == 3
-    assert again["run_id"] == first["run_id"]
-
-
 def test_ctrl_c_leaves_a_reason_and_the_same_command_goes_on(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:
     kill_when(tmp_path, "step_00000001.pth", signal.SIGINT)
     record = only_record(tmp_path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from foundation.files import SETTLED_SECONDS
 from tests.faults.kill_points import KillPoint
 
 Chain = tuple[KillPoint, ...]
@@ -21,12 +22,14 @@ class KillCase(NamedTuple):
         words: the words after ``bench``; a star in a path stands for what the folder holds.
         after: name of the case in whose folder it is run; empty for one with prepared data alone.
         chains: where it is killed.
+        pause: seconds for which files must be left alone before bench keeps what it read of them.
     """
 
     name: str
     words: str
     after: str = ""
     chains: tuple[Chain, ...] = ()
+    pause: float = 0.0
 
 
 def at(step: str, count: int = 1) -> KillPoint:
@@ -65,6 +68,13 @@ FINETUNE: tuple[Chain, ...] = (
     (half("fsync *.jsonl", 2),),
     (half("fsync *.wrong_1.png.*"),),
 )
+
+REAL_COMMANDS = {
+    "finetune": "runs/digits/*finetune*/checkpoints/step_00000001.pth",
+    "page": "page/media/*",
+    "predict": ".predictions.*/labels/*",
+}
+"""Commands that are also killed as real ones: the file that they are killed at, by the name of the case."""
 
 CASES = (
     KillCase(
@@ -118,12 +128,14 @@ CASES = (
     ),
     KillCase(
         "mini_lasot",
-        f"run mini_lasot --protocol fast64 {RUN} epochs=1 pairs=8 val_pairs=4 batch_size=8 head_channels=16 "
-        "schedule.warmup=0 dataset_weights.photos=0 dataset_weights.mini_lasot=1 workers=0",
+        f"run mini_lasot --protocol fast64 {RUN} epochs=2 pairs=8 val_pairs=4 batch_size=8 head_channels=16 "
+        "schedule.warmup=0 dataset_weights.photos=0 dataset_weights.mini_lasot=1 workers=0 "
+        "use_ce=true ce.blocks=[1] ce.begin=0 ce.end=1",
         "",
         (
             (
                 at("renamed *step_00000001.pth"),
+                half("open *.step_00000002.pth.tmp", 2),
                 half("fsync *tracked/.*.txt.*", 8),
                 at("renamed *tracked/drift-3.txt"),
                 half("fsync *.items.csv.*"),
@@ -153,14 +165,28 @@ CASES = (
         STORE,
         (
             (
-                half("fsync cache/statistics/*"),
-                at("create cache/store_index/*"),
-                at("insert cache/store_index/*"),
-                at("commit cache/store_index/*"),
+                half("fsync cache/statistics/*", 2),
+                at("renamed cache/statistics/*"),
+                half("fsync page/media/.*"),
+                at("rename page/media/.*", 3),
                 half("fsync page/.index.html.*"),
-                half("fsync page/media/*"),
+                at("rename page/.index.html.*"),
             ),
         ),
+    ),
+    KillCase(
+        "list",
+        "list runs",
+        STORE,
+        ((at("create cache/store_index/*"), at("insert cache/store_index/*", 2), at("commit cache/store_index/*")),),
+        SETTLED_SECONDS + 0.5,
+    ),
+    KillCase(
+        "sweep",
+        "sweep --backbones vit_nano --tasks digits --protocols knn --tier smoke --out runs --device cpu "
+        "--no-calibration --slots 1",
+        STORE,
+        ((at("open runs/sweeps/*/.lock"), half("fsync cache/statistics/*")),),
     ),
     KillCase("table", "table --out table.md", STORE, ((half("fsync .table.md.*"),),)),
     KillCase("items", "items --out items.csv", STORE, ((half("fsync .items.csv.*"),),)),
@@ -171,7 +197,7 @@ CASES = (
         (
             (
                 half("fsync *.onnx.*"),
-                at("rename exported/.onnx-f32*"),
+                at("rename exported/.onnx-f32.[*].tmp"),
             ),
         ),
     ),
@@ -181,9 +207,10 @@ CASES = (
         "onnx",
         (
             (
-                at("rename exported/.onnx-f32*"),
+                at("rename exported/.onnx-f32.[*].tmp"),
                 at("rename exported/onnx-f32"),
-                at("renamed exported/.onnx-f32.old.*"),
+                at("renamed exported/.onnx-f32.[*].tmp/old"),
+                at("rename exported/.onnx-f32.[*].tmp"),
             ),
         ),
     ),
@@ -203,5 +230,20 @@ CASES = (
     KillCase(
         "add", "add backbone my_mae --from runs/pretrain/*", STORE, ((half("fsync cache/*"), at("rename cache/*", 2)),)
     ),
-    KillCase("check", "check data mini_ade", STORE, ((half("fsync *.mini_ade.png.*"),),)),
+    KillCase(
+        "check",
+        "check data mini_ade",
+        "",
+        (
+            (
+                at("create cache/file_hashes.sqlite"),
+                at("insert cache/file_hashes.sqlite", 70),
+                at("commit cache/file_hashes.sqlite"),
+                at("insert cache/label_summaries.sqlite", 5),
+                at("commit cache/label_summaries.sqlite"),
+                half("fsync *.mini_ade.png.*"),
+            ),
+        ),
+        SETTLED_SECONDS + 0.5,
+    ),
 )

@@ -6,16 +6,18 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from results.records.ledger_checks import check_ledgers
 from results.records.store import scan_runs
+from tests.conftest import BENCH
 from tests.faults.kill_cases import CASES, KillCase
 from tests.faults.kill_outcomes import list_outcomes, require_whole_databases, show_difference
 from tests.faults.kill_points import KillPoint
-from tests.faults.kill_server import ChildEnd, KillServer
+from tests.faults.kill_server import ChildEnd, KillServer, make_server_environment
 
 LEFTOVER = re.compile(r"^\..+\.tmp$")
 LONG_AGO = 2 * 3600.0
@@ -35,6 +37,7 @@ class KillDriver:
         self.cases = {case.name: case for case in CASES}
         self._outcomes: dict[str, dict[str, str]] = {}
         self._steps: dict[str, list[str]] = {}
+        self._seconds: dict[str, float] = {}
         self._count = 0
 
     def expect_outcomes(self, name: str) -> dict[str, str]:
@@ -46,6 +49,11 @@ class KillDriver:
         """The steps that an undisturbed run of a case makes."""
         self.get_area(name)
         return self._steps[name]
+
+    def get_seconds(self, name: str) -> float:
+        """The seconds of CPU of an undisturbed run of a case: about the moments at which it can die."""
+        self.get_area(name)
+        return self._seconds[name]
 
     def get_area(self, name: str) -> Path:
         """The folder of an undisturbed run; without a name one in which nothing was run. Only to be read."""
@@ -60,9 +68,11 @@ class KillDriver:
             return area
         case = self.cases[name]
         shutil.copytree(self.get_area(case.after), area, symlinks=True)
+        time.sleep(case.pause)
         end = self.run_case(case, area)
         assert end.code == 0, end.said
         self._outcomes[name], self._steps[name] = list_outcomes(area), end.steps
+        self._seconds[name] = end.cpu_seconds
         return area
 
     def copy_start(self, case: KillCase) -> Path:
@@ -70,16 +80,33 @@ class KillDriver:
         self._count += 1
         return Path(shutil.copytree(self.get_area(case.after), self.folder / f"cut {self._count}", symlinks=True))
 
+    def kill_command(self, case: KillCase, pattern: str) -> None:
+        """Kill the real command as soon as a file of a pattern is there; begin it again."""
+        area = self.copy_start(case)
+        child = subprocess.Popen(
+            [BENCH, *expand_words(case.words, area)],
+            cwd=area,
+            env=make_server_environment() | make_environment(area),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not any(area.glob(pattern)):
+            assert child.poll() is None, "the command ended before it could be killed"
+            time.sleep(0.003)
+        child.kill()
+        assert child.wait() == -signal.SIGKILL
+        self.require_recovery(case, area)
+
     def run_case(
         self, case: KillCase, area: Path, point: KillPoint | None = None, seconds: float | None = None
     ) -> ChildEnd:
         """Run the command of a case in a folder."""
-        env = {"BENCH_CACHE": str(area / "cache"), "TMPDIR": str(area / "tmp"), "HOME": str(area)}
-        return self.server.run(expand_words(case.words, area), env, area, point, seconds)
+        return self.server.run(expand_words(case.words, area), make_environment(area), area, point, seconds)
 
     def kill_chain(self, case: KillCase, points: Iterable[KillPoint]) -> None:
         """Kill a command at each point in turn; begin it again; it ends as if nothing had been."""
         area = self.copy_start(case)
+        time.sleep(case.pause)
         for point in points:
             end = self.run_case(case, area, point)
             assert end.code == -signal.SIGKILL, f"{case.name} was not killed at {point}: {end.said}\n" + "\n".join(
@@ -90,11 +117,14 @@ class KillDriver:
     def require_recovery(self, case: KillCase, area: Path) -> None:
         """Begin a killed command again, two hours later; what it leaves is what an undisturbed one leaves."""
         make_leftovers_old(area)
+        attempts = read_attempts(area, "running")
         end = self.run_case(case, area)
         assert end.code == 0, f"{case.name} does not go on: {end.said}"
+        more_attempts = read_attempts(area, "complete")
+        assert {folder: more_attempts.get(folder, 0) - 1 for folder in attempts} == attempts
         expected = self.expect_outcomes(case.name)
         self._draw_missing_pictures(area, expected.keys() - list_outcomes(area).keys())
-        if any((area / "tmp").glob("bench-*")):
+        if any((area / "tmp").glob("bench-*")) or any((area / "cache").rglob(".*.tmp")):
             assert self._run_words(["cache", "--prune"], area).code == 0
         found = list_outcomes(area)
         more, fewer = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
@@ -118,8 +148,18 @@ class KillDriver:
             assert end.code == 0, end.said
 
     def _run_words(self, words: list[str], area: Path) -> ChildEnd:
-        env = {"BENCH_CACHE": str(area / "cache"), "TMPDIR": str(area / "tmp"), "HOME": str(area)}
-        return self.server.run(words, env, area)
+        return self.server.run(words, make_environment(area), area)
+
+
+def make_environment(area: Path) -> dict[str, str]:
+    """Variables that keep a command within a folder."""
+    return {"BENCH_CACHE": str(area / "cache"), "TMPDIR": str(area / "tmp"), "HOME": str(area)}
+
+
+def read_attempts(area: Path, status: str) -> dict[Path, int]:
+    """The attempts that the records of a status count, by the folder of the run."""
+    found = scan_runs([area / "runs"]).records
+    return {folder: record.cost.attempts for folder, record in found if record.status == status and record.cost}
 
 
 def expand_words(text: str, area: Path) -> list[str]:

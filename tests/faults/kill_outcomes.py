@@ -20,11 +20,17 @@ import torch
 
 from tests.faults.kill_points import hide_random_parts
 
-OF_ATTEMPTS = {"cost", "environment", "earlier_attempts", "speed", "date", "created", "made"}
+OF_ATTEMPTS = {"cost", "environment", "earlier_attempts", "speed", "date", "created", "seconds", "data_root"}
 """Keys of JSON files that say when, where and how fast."""
 
 OF_THE_MOMENT = {"cache/file_hashes.sqlite", "tmp/.ses"}
 """What depends on when a file was written (a digest is kept of files that are some seconds old), and ONNX Runtime's."""
+
+UNEQUAL = ("*.jsonl", "sha256/*.json", "timings/*.json", "tracked/*_times.txt")
+"""Files that are there each time with another content: attempts, digests of checkpoints with times in them, times."""
+
+OF_LIBRARIES = (".cache/", ".config/", "cache/torchinductor")
+"""Caches of libraries; whether they are made depends on the process."""
 
 CLOCK = re.compile(rb"20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+]00:00|Z| UTC)?")
 
@@ -37,7 +43,7 @@ def list_outcomes(area: Path) -> dict[str, str]:
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted(area.rglob("*")):
         name = path.relative_to(area).as_posix()
-        if "logs" in path.parts or name.endswith(".lock") or name in OF_THE_MOMENT or name.startswith(".cache/"):
+        if "logs" in path.parts or name.endswith(".lock") or name in OF_THE_MOMENT or name.startswith(OF_LIBRARIES):
             continue
         if path.is_dir():
             if not any(path.iterdir()):
@@ -51,9 +57,7 @@ def list_outcomes(area: Path) -> dict[str, str]:
 
 def _describe(name: PurePosixPath, content: bytes) -> bytes:
     """What must be equal of a file's content."""
-    if (
-        name.suffix == ".jsonl" or name.match("sha256/*.json") or name.match("timings/*.json")
-    ):  # names of attempts; bytes of archives that have times
+    if any(map(name.match, UNEQUAL)):
         return b""
     if name.suffix == ".sqlite":
         return b"database"
@@ -100,7 +104,9 @@ TIMES = {"seconds", "time", "cfg", "experiment_name", "exp_name"}
 
 def show_difference(first: str, second: str) -> str:
     """Where two descriptions begin to differ."""
-    where = next((n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), 0)
+    where = next(
+        (n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
+    )
     return f"...{first[max(0, where - 80) : where + 80]}... and ...{second[max(0, where - 80) : where + 80]}..."
 
 

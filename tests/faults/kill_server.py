@@ -27,11 +27,9 @@ from typing import NamedTuple
 
 from tests.faults.kill_points import KillPoint, StepWatch
 from tests.guard_server import LIBRARIES, list_rooms
+from tests.limits import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 600.0
-RUN_SECONDS = 900.0
-"""Nets for a machine that stands still; no test measures time."""
 
 
 class ChildOrder(NamedTuple):
@@ -132,6 +130,13 @@ def _has_members(group: int) -> bool:
     return True
 
 
+def make_server_environment() -> dict[str, str]:
+    """Variables of the server: the user's caches and cards, some of which are read at import, are those of nobody."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "BENCH_CACHE": os.devnull}
+    return kept | own
+
+
 class ChildEnd(NamedTuple):
     """How a child ended, what it used and said, and the steps that it made."""
 
@@ -165,7 +170,7 @@ class KillServer:
         assert process.stdin
         process.stdin.write(json.dumps(order._asdict()) + "\n")
         process.stdin.flush()
-        code, used = self._read_answer(process, RUN_SECONDS)
+        code, used = self._read_answer(process, HANG_SECONDS)
         self.cpu_seconds += used
         steps = Path(f"{out}.steps")
         end = ChildEnd(code, used, out.read_text(errors="replace"), steps.read_text().splitlines())
@@ -185,14 +190,14 @@ class KillServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.faults.kill_server"],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1"},
+                env=make_server_environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
                 start_new_session=True,
             )
-            self.cpu_seconds += self._read_answer(self._process, START_SECONDS)[1]
+            self.cpu_seconds += self._read_answer(self._process, HANG_SECONDS)[1]
         return self._process
 
     def _read_answer(self, process: subprocess.Popen[str], timeout: float) -> tuple[int, float]:

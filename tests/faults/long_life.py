@@ -9,7 +9,9 @@ import gc
 import io
 import logging
 import os
+import re
 import statistics
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from typing import NamedTuple
 from PIL import Image
 
 import litevit_bench as bench
-from benchmarks.cli.output import write_stdout
+from benchmarks.cli.output import align_columns, write_stdout
 from benchmarks.matrix.executors.executor import CellJob, CellResources
 from benchmarks.matrix.run_in_worker import run_job
 from benchmarks.resolve_cell import CellRequest
@@ -77,6 +79,7 @@ class Growth(NamedTuple):
 
 def take_footprint() -> Footprint:
     """What this process holds now, after a collection of garbage."""
+    re.purge()  # Python keeps up to 512 patterns, some of them with the name of a run
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     loggers = [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +21,7 @@ from results.leaderboard.table import build_table
 from results.records.record import Record
 from results.records.store import read_record, scan_runs
 from results.records.verification import verify_record
-from tests.conftest import BENCH, ROOT
 from tests.engine.processes.start import kill_processes
-from tests.limits import HANG_SECONDS
 
 SET = ("epochs=4", "schedule.warmup=1", "val_interval=1", "knn_monitor.interval=2", "loggers=[]")
 
@@ -109,31 +103,6 @@ def test_encoder_loads_whole_and_trains(undisturbed: CellResult, tmp_path: Path)
     assert checkpoint.load_report is not None
     assert checkpoint.load_report.matched_fraction == 1.0
     assert checkpoint.uri == str(undisturbed.folder / "encoder.pth")
-
-
-def test_kill_9_and_resume_give_the_undisturbed_curve(undisturbed: CellResult, tmp_path: Path) -> None:
-    words = ["pretrain", "mae", "--backbone", "vit_pico", "--data", "digits", "--set", *SET, "--out", str(tmp_path)]
-    child = subprocess.Popen(
-        [BENCH, *words, "--device", "cpu"],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + HANG_SECONDS
-    while not list(tmp_path.rglob("step_00000002.pth")):
-        assert child.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    child.wait(60)
-    (folder,) = (tmp_path / "pretrain").iterdir()
-    assert read_record(folder).status == "running"
-    assert not (folder / "encoder.pth").exists()
-    again = run(tmp_path)
-    assert again.record.run_id == undisturbed.record.run_id
-    assert again.record.cost is not None
-    assert again.record.cost.attempts == 2
-    assert again.record.result == undisturbed.record.result, "curve, health check and the encoder's hash"
 
 
 def test_one_process_two_and_one_again_have_the_curve_of_one(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from segmentation.data.files import read_label_map
 from segmentation.metrics import compute_segmentation_scores, count_class_areas
 from segmentation.tasks import MINI_ADE
 from tests.conftest import Bench
-from tests.engine.test_training import kill_when, only_record
+from tests.engine.test_training import only_record
 from tests.segmentation.make import write_small_ade
 
 RUN = ("run", "mini_ade", "--backbone", "vit_nano", "--protocol", "semantic_fpn", "--tier", "smoke")
@@ -73,16 +72,6 @@ def test_the_number_follows_from_the_kept_predictions_and_areas(out: Path) -> No
     metrics = only_record(out)["result"]["metrics"]
     assert metrics["mIoU"]["value"] == pytest.approx(total.mIoU)
     assert metrics["mIoU_all"]["value"] == pytest.approx(total.mIoU_all)
-
-
-def test_kill_9_and_resume_give_the_same_result(bench: Bench, out: Path, tmp_path: Path) -> None:
-    kill_when(tmp_path, "step_00000003.pth", signal.SIGKILL, RUN)
-    assert only_record(tmp_path)["status"] == "running"
-    done = bench(*RUN, "--out", str(tmp_path))
-    assert done.returncode == 0, done.stderr
-    assert only_record(tmp_path)["cost"]["attempts"] == 2
-    assert only_record(tmp_path)["run_id"] == only_record(out)["run_id"]
-    assert only_record(tmp_path)["result"] == only_record(out)["result"], "metrics, areas' and items' hashes"
 
 
 def test_show_run_draws(out: Path, capsys: pytest.CaptureFixture[str]) -> None:

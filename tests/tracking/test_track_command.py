@@ -166,8 +166,9 @@ def test_a_bad_frame_is_named_and_the_rest_kept(weights: list[str], capsys: Text
     assert data["status"] == "partial" and data["frames"] == 7 and "shot8.png" in data["stopped"]
 
 
-def test_ctrl_c_gives_130_and_a_partial_result(
-    weights: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Text
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_a_stop_gives_its_exit_code_and_a_partial_result(
+    number: int, name: str, weights: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Text
 ) -> None:
     write_folder(Path("walk"))
     look, seen = TorchNetwork.predict_maps, []
@@ -175,13 +176,14 @@ def test_ctrl_c_gives_130_and_a_partial_result(
     def interrupted(self: TorchNetwork, *arguments: Any) -> Any:
         seen.append(1)
         if len(seen) == 3:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return look(self, *arguments)
 
     monkeypatch.setattr(TorchNetwork, "predict_maps", interrupted)
-    assert track("walk", "--init", "20,15,16,12", *weights) == 130
-    assert "4 frames tracked, PARTIAL\nstopped by Ctrl-C after 4 frames" in capsys.readouterr().out
+    assert track("walk", "--init", "20,15,16,12", *weights) == 128 + number
+    assert f"4 frames tracked, PARTIAL\nstopped by {name} after 4 frames" in capsys.readouterr().out
     assert json.loads(Path("runs/track/walk/track.json").read_text())["status"] == "partial"
+    assert (Path("runs/track/walk") / "annotated.mp4").is_file()
 
 
 def a_run(folder: Path) -> Path:

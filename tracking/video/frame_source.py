@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from engine.data.image_formats import IMAGE_SUFFIXES, describe_unopened
-from engine.data.quiet_decoders import silence_opencv
+from engine.data.loading.quiet_decoders import silence_opencv
 from foundation.display_text import shorten_value
 from foundation.errors import DataError
 from tracking.data.crops import ImageArray

@@ -24,7 +24,7 @@ SPLIT_COLUMNS = ("split", "set", "subset", "partition", "phase")
 
 # with more digits it is a name: an identifier
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.0+)?")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(\d+(?:\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _FLAGS = frozenset(("0", "1", "true", "false", "yes", "no", "y", "n", "t", "f"))
 _SEPARATORS = re.compile(r"[|;,/+]|\s+")
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_file, write_atomic
+from foundation.storage.leftovers import clean_own_folder
 from foundation.storage.regular_files import read_regular
 from results.leaderboard.page.budget import ByteBudget
 from results.records.picture_manifest import MAX_PICTURE_BYTES, StoredPicture, detect_picture_type
@@ -152,6 +153,7 @@ def write_media(folder: Path, files: dict[str, bytes]) -> None:
             f"{home} is a symbolic link, so no pictures are written there; remove it or name another folder"
         )
     ensure_writable_dir(home)
+    clean_own_folder(home)
     for name, content in sorted(files.items()):
         path = home / name
         # the name is made from the content, so a file with that name is written again only if it was damaged

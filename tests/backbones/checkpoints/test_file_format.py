@@ -17,7 +17,7 @@ def test_a_sparse_file_of_20_gb_is_refused_unread(head: bytes, tmp_path: Path, m
         file.write(head)
         file.truncate(20 * 10**9)
     monkeypatch.setattr("backbones.weights.sha256_unchanged_file", lambda _: pytest.fail("it is hashed"))
-    with pytest.raises(CheckpointError, match="w.pth"):
+    with pytest.raises(CheckpointError, match=r"w.pth"):
         require_weight_file(path)
 
 
@@ -29,7 +29,7 @@ def test_a_header_as_long_as_the_code_of_a_brace_is_no_json(tmp_path: Path) -> N
 
 
 def test_a_folder_and_a_missing_file_are_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot be read .Is a directory"):
+    with pytest.raises(CheckpointError, match=r"cannot be read .Is a directory"):
         read_weight_format(tmp_path)
-    with pytest.raises(CheckpointError, match="cannot be read .No such file"):
+    with pytest.raises(CheckpointError, match=r"cannot be read .No such file"):
         read_weight_format(tmp_path / "w")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_too_few_images_leave_nothing() -> None:
     with pytest.raises(IncompleteError, match="25 of 26 images"):
         store_features(MADE_OF, 26, batches())
     assert load_features(MADE_OF) is None
-    assert list(feature_cache.feature_cache_dir().iterdir()) == []
+    assert {path.name for path in feature_cache.feature_cache_dir().glob("*")} <= {feature_cache.LOCKS_FOLDER}
 
 
 @pytest.mark.parametrize("part", ["features.npy", "labels.npy", "json"])
@@ -123,11 +124,12 @@ def test_a_kill_leaves_no_usable_half(when: str) -> None:
     assert done.returncode == -9
     assert load_features({"split": "train"}) is None
     left = list_cache_entries()
-    assert left
+    assert bool(left) is (when != "batch 0"), "nothing is begun before the size is known"
     assert all(entry.defect for entry in left)
     assert prune_features(0) == [], "a fresh half may be of a run at work"
-    assert len(prune_features(0, now=left[0].last_used + ORPHAN_AGE_SECONDS + 1)) == len(left)
-    assert list(feature_cache.feature_cache_dir().iterdir()) == []
+    later = time.time() + ORPHAN_AGE_SECONDS + 60
+    assert len(prune_features(0, now=later)) == len(left)
+    assert {path.name for path in feature_cache.feature_cache_dir().glob("*")} <= {feature_cache.LOCKS_FOLDER}
 
 
 def test_prune_goes_by_the_last_use() -> None:

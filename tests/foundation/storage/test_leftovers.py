@@ -16,6 +16,7 @@ from foundation.storage import leftovers
 from foundation.storage.leftovers import (
     ABANDONED_SECONDS,
     UNLOCKABLE_SECONDS,
+    clean_own_folder,
     is_abandoned,
     is_unfinished_name,
     list_leftovers,
@@ -184,3 +185,9 @@ def test_a_scratch_folder_is_private_and_goes(tmp_path: Path) -> None:
         (folder / "a").touch()
         raise KeyError
     assert not any((tmp_path / "tmp").iterdir())
+
+
+def test_a_folder_of_bench_alone_is_cleaned_of_all_targets(tmp_path: Path) -> None:
+    old, young = leave_file(tmp_path / "a.json"), leave_file(tmp_path / "b.json", 60)
+    clean_own_folder(tmp_path)
+    assert (old.exists(), young.exists()) == (False, True)

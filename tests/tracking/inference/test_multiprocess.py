@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
+from engine.processes.stop_signals import raise_stop_signals
 from tests.tracking.slow import SlowTrackerFactory
 from tracking.data.readers import lasot
 from tracking.inference.multiprocess import track_multiprocess
@@ -183,12 +185,19 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
     folder = Path(sys.argv[2])
     videos = lasot.read_test_videos(Path(sys.argv[1]))
-    track_multiprocess(SlowTrackerFactory(folder, 0.5), videos, folder, "slow", 2)
+    with raise_stop_signals():
+        track_multiprocess(SlowTrackerFactory(folder, 0.5), videos, folder, "slow", 2)
 """
 
 
-def test_ctrl_c_leaves_no_orphan(videos: list[Video], tmp_path: Path) -> None:
-    """It goes to all processes of the terminal at once; only the first one speaks of it."""
+@pytest.mark.parametrize(
+    ("send", "number", "last"),
+    [(os.killpg, signal.SIGINT, "KeyboardInterrupt"), (os.kill, signal.SIGTERM, "StopSignal: stopped by SIGTERM")],
+)
+def test_a_stop_leaves_no_orphan(
+    send: Callable[[int, int], None], number: int, last: str, videos: list[Video], tmp_path: Path
+) -> None:
+    """Ctrl-C goes to all processes of the terminal at once; only the first one speaks of it."""
     (tmp_path / "script.py").write_text(SCRIPT)
     root = str(Path(str(videos[0].frames[0])).parents[3])
     child = subprocess.Popen(
@@ -202,10 +211,10 @@ def test_ctrl_c_leaves_no_orphan(videos: list[Video], tmp_path: Path) -> None:
     while len(alive(tmp_path)) < 2:
         assert child.poll() is None and time.monotonic() < end
         time.sleep(0.02)
-    os.killpg(child.pid, signal.SIGINT)
+    send(child.pid, number)
     assert gone(tmp_path)
     said = child.communicate(timeout=HANG_SECONDS)[1]
-    assert said.count("Traceback") == 1 and said.rstrip().endswith("KeyboardInterrupt"), said
+    assert said.count("Traceback") == 1 and said.rstrip().endswith(last), said
 
 
 def test_files_of_other_weights_or_another_length_are_not_taken(

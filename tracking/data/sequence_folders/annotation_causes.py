@@ -12,7 +12,7 @@ from tracking.data.boxes import FloatArray, has_area
 EDGE_TOLERANCE = 1.0
 """Pixels by which a box may end outside of its image, as positions that count from 1 do."""
 
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?nan", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?(\d+(?:\.\d*)?|\.\d+)(e[-+]?\d+)?|[-+]?nan", re.IGNORECASE)
 
 _COMMA_PAIRS = re.compile(r"([0-9]+,[0-9]+[\s;]+){3}[0-9]+,[0-9]+")
 

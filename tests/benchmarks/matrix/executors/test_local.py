@@ -237,17 +237,25 @@ def test_a_second_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytes
     assert isinstance(future.exception(HANG_SECONDS), WorkerDiedError)
 
 
-def test_an_interrupted_process_is_one_that_died(executor: LocalExecutor, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGINT, "interrupted by the user; the same"), (signal.SIGTERM, "stopped by SIGTERM; ")],
+)
+def test_an_interrupted_process_is_one_that_died(
+    number: int, reason: str, executor: LocalExecutor, tmp_path: Path
+) -> None:
     (future,) = executor.submit([make_job(tmp_path, protocol="finetune", tier="full")])
     pid, record = get_pid(executor), tmp_path / "digits"
     deadline = time.monotonic() + HANG_SECONDS
     while not list(record.rglob("*.pth")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.kill(pid, signal.SIGINT)
+    os.kill(pid, number)
     error = future.exception(HANG_SECONDS)
     assert isinstance(error, WorkerDiedError)
     assert "was interrupted" in str(error)
+    ((_, stopped),) = scan_runs([tmp_path]).records
+    assert (stopped.reason or "").startswith(reason)
 
 
 def test_a_process_whose_settings_were_changed_runs_no_other_cell(executor: LocalExecutor, tmp_path: Path) -> None:

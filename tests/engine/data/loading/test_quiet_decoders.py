@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.data.decode import decode_bgr, open_rgb
 from engine.data.file_hashes import hash_files
-from engine.data.quiet_decoders import DamagedPngError, silence_opencv, strip_png
+from engine.data.loading.quiet_decoders import DamagedPngError, silence_opencv, strip_png
 from foundation.errors import DataError
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)
@@ -77,7 +77,7 @@ def test_libtiff_is_silent_and_its_error_is_ours(tmp_path: Path, capfd: pytest.C
     data = bytearray(encode("TIFF", compression="tiff_lzw"))
     data[200] ^= 0xFF
     (tmp_path / "a.tif").write_bytes(data)
-    with pytest.raises(DataError, match="a.tif cannot be decoded"):
+    with pytest.raises(DataError, match=r"a.tif cannot be decoded"):
         open_rgb(tmp_path / "a.tif")
     assert capfd.readouterr().err == ""
 
