@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from deployment.manifest import MANIFEST_FILENAME, ExportManifest
 from foundation.errors import UserError
 from foundation.files import grant_default_mode, sha256_file, write_atomic
+from foundation.storage.disk_space import require_space
 from foundation.storage.leftovers import open_partial_folder
 from foundation.storage.regular_files import read_regular
 from results.records.strict_model import format_validation_errors
@@ -44,6 +45,8 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
         files: the content of each file by its name.
         manifest: the manifest of these files.
     """
+    size = sum(map(len, files.values()))
+    require_space(folder.parent, size, "the files of this export", num_files=len(files) + 2)
     # next to the final folder, so that renaming it cannot turn into a copy between two file systems
     with open_partial_folder(folder) as half:
         for name, content in files.items():

@@ -86,6 +86,8 @@ def write_archive(target: Path, kind: ArchiveKind, files: Sequence[ArchivedFile]
     with ProgressBar("hash", "files", len(files)) as progress:
         entries = [_describe_file(file, progress) for file in files]
     manifest = ArchiveManifest(kind=kind, made_by=f"bench {version('litevit-bench')}", files=entries)
+    if target.suffix == ".tar":  # how small the others get is not known
+        require_space(target.parent, manifest.total_bytes, "the files")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # also leaves no trace if it is interrupted

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from foundation.display_text import escape_controls, format_one_line
 from foundation.errors import BenchError, RecordError
+from foundation.storage.write_faults import find_storage_error
 
 MAX_MESSAGE = 300
 """Number of characters of a library's message that a sentence quotes."""
@@ -43,7 +44,7 @@ def convert_faults(what: str) -> Iterator[None]:
     except BenchError as error:
         raise RecordError(str(error)) from error
     except Exception as error:
-        raise RecordError(f"{what}: {describe_fault(error)}") from error
+        raise RecordError(f"{what}: {find_storage_error(error) or describe_fault(error)}") from error
 
 
 def describe_fault(error: Exception) -> str:

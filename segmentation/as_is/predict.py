@@ -22,6 +22,7 @@ from engine.progress_bar import ProgressBar
 from foundation.errors import NonFiniteError, UserError
 from foundation.files import grant_default_mode, write_atomic
 from foundation.plural import format_count
+from foundation.storage.disk_space import require_space
 from foundation.storage.leftovers import open_partial_folder
 from segmentation.as_is.evaluation import open_segmentor
 from segmentation.as_is.finished_model import FinishedSegmentor
@@ -64,6 +65,7 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     segmentor = open_segmentor(source, settings, resolve_network_device(source))
     # beside the final place, so that the rename stays on one disk
     out.parent.mkdir(parents=True, exist_ok=True)
+    require_space(out, 0, "the pictures", num_files=2 * len(images) + 4)  # two of each; how large they get is not known
     with open_partial_folder(out) as work:
         report = _segment_all(segmentor, dict(zip(names, images, strict=True)), work)
         grant_default_mode(work)

@@ -78,4 +78,18 @@ GUARDS = {
         "",
         f"{TEST} -k analysis_of_images",
     ),
+    "a write whose error a library hid is no file": Guard(
+        "foundation/files.py",
+        "            if watched.fault is not None:\n                raise watched.fault\n",
+        "",
+        "tests/foundation/storage/test_write_faults.py -k hidden",
+        soak=True,
+    ),
+    "an embedded data set of which a full disk kept a part is none": Guard(
+        "engine/pictures/image_files.py",
+        "        path.write_bytes(content.tobytes())\n",
+        "        cv2.imwrite(str(path), image, list(parameters))\n",
+        "tests/faults/test_disk_full.py -k cache_that_cannot",
+        soak=True,
+    ),
 }
