@@ -41,6 +41,7 @@ from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
 from engine.optimizer import create_optim_wrapper
 from engine.processes.batch_norm import synchronise_batch_norm
 from engine.processes.library_programs import start_no_programs
+from engine.processes.lost_batches import report_lost_batches
 from engine.processes.random_draws import share_random_draws
 from engine.progress_bar import log_message
 from engine.recipe import LOGGER_BACKENDS, TrainingRecipe

@@ -15,6 +15,7 @@ from classification.as_is.network import Network, average_flipped
 from classification.data.subset_sampling import LabeledDataset
 from classification.model import compute_probabilities
 from engine.device import translate_oom_error
+from engine.processes.lost_batches import report_lost_batches
 from engine.progress_bar import ProgressBar
 
 
