@@ -66,7 +66,7 @@ CASES: list[BadInput] = [
         =5 => --set takes key=value, not '=5'
         epochs=-0 => epochs: Input should be greater than 0
         optimizer.lr=1e400 => the value '1e400' is not a finite number
-        optimizer.lr=1e7 => optimizer.lr: Input should be less than or equal to 1000000
+        optimizer.lr=1e39 => optimizer.lr: Input should be less than or equal to 3
         'optimizer.betas=[2,3]' => optimizer.betas.0: Input should be less than 1
         optimizer.betas=0.9 => optimizer.betas: Input should be a valid list
         optimizer.momentum=1 => optimizer.momentum: Input should be less than 1

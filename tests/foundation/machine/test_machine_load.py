@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from foundation import machine_load
+from foundation.machine import machine_load
 from foundation.machine.machine_load import MachineLoad, is_machine_busy, is_minimum_stable, start_load_meter
 
 QUIET = [1.0, 1.02, 1.05, 1.1]
