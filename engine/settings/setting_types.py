@@ -56,8 +56,8 @@ CropFactor = Annotated[float, Field(ge=0.1, le=100)]
 """Side of a region as a multiple of the target's side."""
 
 LearningRate = Annotated[float, Field(ge=1e-12, le=3.4e38)]
-"""Below 1e-12 a rate changes no float32 weight, so nothing would be trained; above 3.4e38 it is none. A rate that is too
-high is found by its training, which diverges."""
+"""Below 1e-12 a rate changes no float32 weight, so nothing would be trained; above 3.4e38 it is none. A rate that is
+too high is found by its training, which diverges."""
 
 LayerDecay = Annotated[float, Field(ge=0.01, le=1)]
 """Below 0.01 a few blocks down the rate would be 0."""

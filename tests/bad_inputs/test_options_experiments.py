@@ -32,8 +32,8 @@ CASES: list[BadInput] = [
         --target 1 => task digits has no --target: its layout is fixed
         --ignore 3 => task digits has no --ignore: its layout is fixed
         --layout splits => task digits has no --layout: its layout is fixed
-        --out file.txt => cannot write to the output folder file.txt (something of this name is there already)
-        --out /dev/null => cannot write to the output folder /dev/null (something of this name is there already)
+        --out file.txt => cannot write to the output folder file.txt (something of this
+        --out /dev/null => cannot write to the output folder /dev/null (something of this
         --out /proc/x => cannot write to the output folder /proc/x (its folder is not there
         --runtime openvino => --runtime is for tracking tasks, and digits is not one
         --launcher slurm => --launcher slurm needs the variables of srun (SLURM_STEP_ID,
@@ -84,7 +84,7 @@ CASES: list[BadInput] = [
     ),
     *read_cases(
         """
-        --out file.txt => cannot write to the output folder file.txt (something of this name is there already)
+        --out file.txt => cannot write to the output folder file.txt (something of this
         --seeds 4294967296 => --seeds: must be at most 4294967295
         --slots 1 --executor slurm => --slots is for --executor local or ray, and this sweep has --executor
         --address x:1 => --address is for --executor ray, and this sweep has --executor local
@@ -155,7 +155,7 @@ CASES: list[BadInput] = [
         analyze cka vit_nano vit_pico --images 1 => this analysis needs 4 images or more, not 1
         analyze cka vit_nano vit_pico --img-size 100000 => --img-size: must be at most 16384
         analyze cka vit_nano vit_pico --seed 4294967296 => --seed: must be at most 4294967295
-        analyze cka vit_nano vit_pico --out file.txt => cannot write to the output folder file.txt (something of this name is there already)
+        analyze cka vit_nano vit_pico --out file.txt => cannot write to the output folder file.txt (something of this
         analyze attention resnet50 => unknown backbone 'resnet50'
         analyze attention vit_nano --pictures 5000 => --pictures: must be at most 1000
         analyze layers vit_nano --task nonsense => unknown task 'nonsense'
@@ -167,7 +167,7 @@ CASES: list[BadInput] = [
         analyze neighbours vit_nano --queries 1001 => --queries: must be at most 1000
         analyze neighbours vit_nano --images 2 --neighbours 7 => this analysis needs 8 images or more, not 2
         analyze spectrum vit_nano --data imagefolder --data-root empty => empty has no class folders
-        demo --out file.txt => cannot write to the output folder file.txt (something of this name is there already)
+        demo --out file.txt => cannot write to the output folder file.txt (something of this
         demo --device tpu => --device: invalid choice
         pretrain mae_distill --backbone vit_nano --data digits --teacher nonsense => unknown backbone 'nonsense'
         run ade20k --backbone vit_nano --data-root file.txt => no ADE20K under file.txt: looked for
