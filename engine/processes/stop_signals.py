@@ -196,6 +196,9 @@ def silence_children() -> None:
 
 
 def _restore_children() -> None:
+    # another thread that writes a record must not end the silence of the main one, and Python lets it set no handler
+    if threading.current_thread() is not threading.main_thread():
+        return
     handler, _STATE.children = _STATE.children, None
     if handler is not None:
         signal.signal(signal.SIGCHLD, handler)

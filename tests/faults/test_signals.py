@@ -261,6 +261,32 @@ def test_the_death_of_a_loader_does_not_break_what_is_held() -> None:
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_a_thread_that_writes_a_record_leaves_the_handlers_to_the_main_one() -> None:
+    """A program may call ``litevit_bench.run`` in several threads at once."""
+    faults: list[BaseException] = []
+
+    def hold() -> None:
+        try:
+            with hold_stop_signals():
+                pass
+        except ValueError as error:
+            faults.append(error)
+
+    def handle_child(*_: Any) -> None:
+        """Stand for the handler of a program."""
+
+    before = signal.signal(signal.SIGCHLD, handle_child)
+    try:
+        with hold_stop_signals():
+            thread = threading.Thread(target=hold)
+            thread.start()
+            thread.join()
+        assert signal.getsignal(signal.SIGCHLD) is handle_child
+        assert not faults
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_a_forked_process_ends_by_a_signal_as_any_does() -> None:
     """A process of a loader took the signal that ends it for a repetition of the stop, and lived on."""
     with raise_stop_signals():
