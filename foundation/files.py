@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from foundation.errors import StorageError, UserError
+from foundation.errors import StorageError
 from foundation.storage.leftovers import make_partial_file
 from foundation.storage.reading_progress import report_reading
 from foundation.storage.write_faults import make_storage_error, name_write_faults
@@ -178,31 +178,31 @@ def ensure_writable_dir(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        fault = make_storage_error(folder, error)
-        advice = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise StorageError(
-            f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
-            error.errno or 0,
-            str(folder),
-            fault.strerror or "",
-        ) from error
+        raise _make_output_error(folder, error) from error
 
 
 def require_writable_place(folder: Path) -> None:
     """Check that ``ensure_writable_dir`` would succeed, as far as that can be told without making the folder.
 
     Raises:
-        UserError: if it is or lies in a file, or in a folder that may not be written.
+        StorageError: if it is or lies in a file, or in a folder that may not be written.
     """
     place = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
     if not place.is_dir():
-        raise _make_output_error(folder, os.strerror(errno.EEXIST if place == folder.absolute() else errno.ENOTDIR))
+        raise _make_output_error(folder, OSError(errno.EEXIST if place == folder.absolute() else errno.ENOTDIR, ""))
     if not os.access(place, os.W_OK | os.X_OK):
-        raise _make_output_error(folder, os.strerror(errno.EACCES))
+        raise _make_output_error(folder, OSError(errno.EACCES, ""))
 
 
-def _make_output_error(folder: Path, reason: str) -> UserError:
-    return UserError(f"cannot write to the output folder {folder} ({reason}); name another one with --out")
+def _make_output_error(folder: Path, error: OSError) -> StorageError:
+    fault = make_storage_error(folder, error)
+    advice = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return StorageError(
+        f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
+        error.errno or 0,
+        str(folder),
+        fault.strerror or "",
+    )
 
 
 def _fsync_dir(folder: Path) -> None:
