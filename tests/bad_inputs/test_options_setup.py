@@ -39,7 +39,7 @@ CASES: list[BadInput] = [
         check backbone vit_nano --img-size 7 => dynamic_img_pad=True
         check task digits --controls --protocol nonsense => task digits has no protocol 'nonsense'
         check data digits --target 1 => task digits has no --target: its layout is fixed
-        check data digits --sheet missing/dir/x.png => the contact sheet missing/dir/x.png cannot be written (its folder is
+        check data digits --sheet missing/dir/x.png => the contact sheet missing/dir/x.png cannot be
         check cheese x => noun: invalid choice
         cache --prune -1 => --prune: must be a number of days, 0 or above
         cache --prune nan => --prune: must be a number of days, 0 or above
