@@ -112,26 +112,31 @@ def test_a_stop_while_the_number_is_written_leaves_the_number(undisturbed: Path,
     assert main(words) == 0
 
 
+@pytest.mark.parametrize(("number", "end"), [(TERM, "made up"), (signal.SIGINT, "interrupted by the user")])
 def test_a_stop_while_a_failure_is_written_leaves_the_record_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The signal came while the record of another failure was written, which stayed ``running``."""
+    """The signal came while the record of another failure was written, which stayed ``running``.
+
+    Of Ctrl-C, it is the second one: the first is the failure.
+    """
 
     def fail(*_: Any) -> Any:
-        raise ValueError("made up")
+        raise KeyboardInterrupt if number == signal.SIGINT else ValueError("made up")
 
     monkeypatch.setattr(benchmarks.run_cell, "make_complete_record", fail)
     write = results.records.store.write_record
 
     def stop_and_write(folder: Path, record: Any) -> None:
         if record.status == "failed":
-            signal.raise_signal(TERM)
+            signal.raise_signal(number)
         write(folder, record)
 
     monkeypatch.setattr(benchmarks.cell_record, "write_record", stop_and_write)
-    assert main([*CASES["knn"].words, "--out", str(tmp_path / "runs")]) == 143
+    assert main([*CASES["knn"].words, "--out", str(tmp_path / "runs")]) == 128 + number
     ((_, record),) = scan_runs([tmp_path / "runs"]).records
-    assert record.status == "failed"
+    assert record.status == "failed" and end in (record.reason or "")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
