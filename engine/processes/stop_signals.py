@@ -176,7 +176,7 @@ def hold_stop_signals() -> Iterator[None]:
 
 @contextmanager
 def _hold_interrupt() -> Iterator[None]:
-    """Raise ``KeyboardInterrupt`` at the end: people press Ctrl-C twice, the second time while the record is written."""
+    """Raise ``KeyboardInterrupt`` at the end: people press Ctrl-C twice, the second time while a record is written."""
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
         yield
