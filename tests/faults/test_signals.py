@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pty
 import signal
@@ -230,6 +231,20 @@ def test_a_library_that_makes_an_error_of_a_stop_does_not_hide_it(
     monkeypatch.setattr("benchmarks.cli.main.build_parser", lambda _: _Parser())
     assert main(["list", "tasks"]) == 143
     assert capsys.readouterr().err == "bench: stopped by SIGTERM\n"
+
+
+def test_a_broken_pipe_between_processes_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every broken pipe was taken for a reader of the output, as ``head`` is one, that has gone."""
+
+    def lose_process(*_: Any) -> Any:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("benchmarks.cli.main.load_verb", lambda _: SimpleNamespace(main=lose_process))
+    monkeypatch.setattr("benchmarks.cli.main.build_parser", lambda _: _Parser())
+    assert main(["list", "tasks"]) == 1
+    assert capsys.readouterr().err.startswith("bench: unexpected BrokenPipeError: [Errno 32] Broken pipe")
 
 
 class _Parser:
