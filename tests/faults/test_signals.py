@@ -22,6 +22,7 @@ import torch
 
 import benchmarks.cell_record
 import benchmarks.run_cell
+import litevit_bench.cli
 import results.records.store
 from benchmarks.cli.main import main
 from engine.processes import stop_signals
@@ -245,6 +246,19 @@ def test_a_broken_pipe_between_processes_is_said(
     monkeypatch.setattr("benchmarks.cli.main.build_parser", lambda _: _Parser())
     assert main(["list", "tasks"]) == 1
     assert capsys.readouterr().err.startswith("bench: unexpected BrokenPipeError: [Errno 32] Broken pipe")
+
+
+def test_an_interrupt_before_the_verb_begins_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the first third of a second, while modules are imported, gave a trace."""
+
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.cli.main.build_parser", interrupt)
+    assert litevit_bench.cli.main(["list", "tasks"]) == 130
+    assert capsys.readouterr().err == "bench: interrupted\n"
 
 
 class _Parser:
