@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
-from benchmarks.cli.output import flush_stdout, write_message
+from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
 from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals, silence_children
@@ -106,7 +106,7 @@ def _run_verb(options: argparse.Namespace) -> int:
             # before the verb: what it imports reads the variables that are checked and set here
             apply_launcher(options.launcher)
         return _end_with_flush(int(load_verb(options.verb).main(options)))
-    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
+    except ClosedOutputError:
         return _drop_unwritten_output(1)
     # the last handler: a sentence instead of a trace; a plug-in that calls sys.exit(0) would look like success
     except (Exception, SystemExit) as error:
@@ -170,7 +170,7 @@ def _end_with_flush(code: int) -> int:
     """Return the exit code once all of stdout is written; Python itself reports nothing where that fails at exit."""
     try:
         flush_stdout()
-    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
+    except ClosedOutputError:
         return _drop_unwritten_output(1)
     except StorageError as error:
         return _drop_unwritten_output(_report_error(error, debug=False))

@@ -11,7 +11,6 @@ from uuid import uuid4
 
 import numpy as np
 import torch
-from engine.processes.lost_batches import report_lost_batches
 from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, default_collate
@@ -28,6 +27,7 @@ from classification.probes.feature_cache import LabeledFeatures
 from classification.probes.shared_pass import FeatureBatch, FeatureCrew, PassOrder
 from classification.recipe import FrozenRecipe
 from engine.calibration.scope import CalibrationScope, end_calibration, get_calibration, measure_items
+from engine.processes.lost_batches import report_lost_batches
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic

@@ -102,3 +102,18 @@ def test_compiled_code_is_kept_in_the_own_cache(monkeypatch: pytest.MonkeyPatch)
     assert Path(os.environ[COMPILER_CACHE_VARIABLE]).parent == get_cache_dir()
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "0", "what the user has set stays"
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
+def test_compiled_code_is_kept_elsewhere_where_the_cache_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch makes that folder in every training, so a container without a home folder could train nothing."""
+    monkeypatch.setenv(COMPILER_CACHE_VARIABLE, "")  # so that it is put back
+    (tmp_path / "file").touch()
+    (tmp_path / "torchinductor").mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)  # so that it is another user's
+    for cache in (tmp_path / "file" / "cache", tmp_path):
+        monkeypatch.delenv(COMPILER_CACHE_VARIABLE)
+        monkeypatch.setenv("BENCH_CACHE", str(cache))
+        switch_telemetry_off()
+        assert os.environ.setdefault(COMPILER_CACHE_VARIABLE, "none") == "none", cache
