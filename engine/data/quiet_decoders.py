@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 # metadata of a PNG that changes no pixel in OpenCV, which applies no color profile; libpng complains about many of them
 _REMARK_CHUNKS = frozenset(
@@ -46,7 +47,8 @@ def strip_png(data: bytes) -> bytes:
         # bit 5 of the first letter: the chunk is ancillary (PNG 1.2, section 3.3); libpng ignores damaged ones
         is_ancillary = bool(kind[0] & 0x20)
         is_whole = zlib.crc32(memoryview(data)[place + 4 : end - 4]) == int.from_bytes(data[end - 4 : end], "big")
-        if not is_whole and not is_ancillary:
+        # nothing follows the last chunk, so libpng only complains of a damaged one
+        if not is_whole and not is_ancillary and kind != b"IEND":
             raise DamagedPngError(f"its chunk {kind.decode('ascii', 'replace')} has another checksum")
         if kind in _REMARK_CHUNKS or not is_whole:
             pieces.append(data[start:place])
@@ -54,7 +56,7 @@ def strip_png(data: bytes) -> bytes:
         place = end
         if kind == b"IEND":
             break
-    return b"".join((*pieces, data[start:place])) if pieces else data
+    return b"".join((*pieces, data[start:place], b"" if is_whole else _PNG_END)) if pieces else data
 
 
 @cache

@@ -77,6 +77,12 @@ def test_any_words_are_possible_or_refused(words: list[str]) -> None:
         assert all(word.strip() and "\0" not in word for word in words)
 
 
+def test_a_sentence_may_be_longer_than_a_name() -> None:
+    require_possible_words(["add", "backbone", "mine", "--licence", "word " * 100, f"--setup={'word ' * 100}"])
+    with pytest.raises(UserError, match="NUL character"):
+        require_possible_words(["add", "--licence", "a\0b"])
+
+
 @FEW
 @given(st.text(min_size=300, max_size=2000), st.text(max_size=20))
 def test_messages_of_the_parser_are_short(value: str, before: str) -> None:
