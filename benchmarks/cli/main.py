@@ -21,6 +21,7 @@ from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
+from engine.processes.lost_workers import describe_lost_worker
 from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals, silence_children
 from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
@@ -208,6 +209,9 @@ def _report_error(error: BaseException, debug: bool) -> int:
     if isinstance(error, BenchError):
         write_message(f"bench: {error}")
         return error.exit_code
+    if (lost := describe_lost_worker(error)) is not None:
+        write_message(f"bench: {lost}")
+        return 1
     # anything else is a bug or an error of a library: the first line usually says enough
     reason = str(error).splitlines()[0] if str(error) else "no message"
     hint = "" if debug else "; run again with --debug for the trace"

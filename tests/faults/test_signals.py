@@ -234,18 +234,28 @@ def test_a_library_that_makes_an_error_of_a_stop_does_not_hide_it(
     assert capsys.readouterr().err == "bench: stopped by SIGTERM\n"
 
 
-def test_a_broken_pipe_between_processes_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        # every broken pipe was taken for a reader of the output, as ``head`` is one, that has gone
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "unexpected BrokenPipeError: [Errno 32] Broken pipe"),
+        # what a process of a loader gives that the system has ended because memory ran out
+        (
+            RuntimeError("DataLoader worker (pid 8063) is killed by signal: Killed. "),
+            "a worker process of the data loader ended (signal: Killed), as the system ends one when memory runs out; ",
+        ),
+    ],
+)
+def test_a_lost_process_is_said(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every broken pipe was taken for a reader of the output, as ``head`` is one, that has gone."""
-
     def lose_process(*_: Any) -> Any:
-        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        raise error
 
     monkeypatch.setattr("benchmarks.cli.main.load_verb", lambda _: SimpleNamespace(main=lose_process))
     monkeypatch.setattr("benchmarks.cli.main.build_parser", lambda _: _Parser())
     assert main(["list", "tasks"]) == 1
-    assert capsys.readouterr().err.startswith("bench: unexpected BrokenPipeError: [Errno 32] Broken pipe")
+    assert capsys.readouterr().err.startswith(f"bench: {said}")
 
 
 def test_an_interrupt_before_the_verb_begins_is_one_sentence(
