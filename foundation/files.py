@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from typing import IO, Any
 from foundation.errors import StorageError
 from foundation.storage.leftovers import make_partial_file
 from foundation.storage.reading_progress import report_reading
+from foundation.storage.regular_files import NotRegularFileError, open_regular
 from foundation.storage.write_faults import make_storage_error, name_write_faults
 
 
@@ -46,9 +48,11 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     old file or the new one, never part of one.
 
     Raises:
-        StorageError: the file cannot be written; also where the block has overlooked that.
+        StorageError: the file cannot be written, or would replace a device or pipe; also where the block has overlooked
+            a fault.
     """
     with name_write_faults(path):
+        _require_no_device(path)
         descriptor, partial = make_partial_file(path)
     watched = _WatchedFile(descriptor, "wb")
     file = io.BufferedWriter(watched)
@@ -73,6 +77,22 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
         raise
     _fsync_dir(path.parent)
+
+
+def _require_no_device(path: Path) -> None:
+    """Refuse to replace a device or a pipe: as root, a file would stand in its place for the whole machine.
+
+    Raises:
+        StorageError: it is one, or a name in /dev such as /dev/stdout, which may lead to a regular file.
+    """
+    place = os.path.realpath(path.parent)
+    try:
+        kind = path.stat().st_mode
+    except OSError:  # not there yet, or a link to nothing
+        return
+    is_file = stat.S_ISREG(kind) or stat.S_ISDIR(kind)
+    if not is_file or (place == "/dev" or place.startswith(("/dev/fd", "/proc/"))):
+        raise make_storage_error(path, NotRegularFileError("it is a device or a pipe, and only files are written"))
 
 
 def _find_short_write(error: Exception) -> OSError | None:
@@ -112,8 +132,12 @@ def sha256_chunks(chunks: Iterable[bytes]) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or device, which may never end.
+    """
+    with open_regular(path) as file:
         return sha256_chunks(
             report_reading(path, os.fstat(file.fileno()).st_size, iter(lambda: file.read(1 << 20), b""))
         )

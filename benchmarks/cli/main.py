@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(words)
     except SystemExit as done:  # argparse has already written the help text or the error
         return _end_with_flush(int(done.code or 0))
+    except Exception as error:  # noqa: BLE001 - of a library that a verb imports, such as about a variable that is set
+        return _drop_unwritten_output(_report_error(error, debug="--debug" in words))
     # stored in every record
     options.command_line = ["bench", *words]
     show_traces(options.debug)
