@@ -13,6 +13,7 @@ from typing import Any
 
 from backbones.card import BackboneCard, format_normalization
 from backbones.weights import hash_weight_file
+from engine.processes.lost_workers import describe_lost_worker
 from engine.processes.stop_signals import StopSignal, find_stop, hold_stop_signals
 from engine.task import DataReport, PreparedBackbone, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import BenchError, IncompleteError, UserError
@@ -366,5 +367,7 @@ def describe_failure(error: BaseException) -> str:
         return f"{error}; the same command goes on from the last checkpoint"
     if isinstance(error, KeyboardInterrupt):
         return "interrupted by the user; the same command goes on from the last checkpoint"
+    if (lost := describe_lost_worker(error)) is not None:
+        return lost
     fault = find_storage_error(error)
     return str(fault or error) if fault or isinstance(error, BenchError) else f"{type(error).__name__}: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -37,6 +38,23 @@ def hash_files(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
+def require_export_place(folder: Path) -> None:
+    """Require that nothing but an older export is where an export is going to be written: it would be removed.
+
+    Args:
+        folder: folder of the export.
+
+    Raises:
+        UserError: it is a file, or holds files and no export.
+    """
+    is_free = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
+    if not (is_free or (folder / MANIFEST_FILENAME).is_file()):
+        raise UserError(
+            f"{folder} is there already and is no export (no {MANIFEST_FILENAME}); move it away, or name another "
+            "folder with --out"
+        )
+
+
 def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManifest) -> None:
     """Write an exported model, completely or not at all. An older export in that folder is replaced.
 
@@ -44,7 +62,11 @@ def write_export(folder: Path, files: Mapping[str, bytes], manifest: ExportManif
         folder: folder of the export; its parent must exist.
         files: the content of each file by its name.
         manifest: the manifest of these files.
+
+    Raises:
+        UserError: something else is in that place.
     """
+    require_export_place(folder)
     size = sum(map(len, files.values()))
     require_space(folder.parent, size, "the files of this export", num_files=len(files) + 2)
     # next to the final folder, so that renaming it cannot turn into a copy between two file systems

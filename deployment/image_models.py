@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deployment.export_folder import hash_files, read_export, write_export
+from deployment.export_folder import hash_files, read_export, require_export_place, write_export
 from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
 from deployment.images.image_graphs import (
@@ -120,7 +120,8 @@ def export_image_model(
         parity_images: real images to compare on; embedded photographs by default.
 
     Raises:
-        UserError: a package is missing, the runtime lacks the precision, or the model cannot be written as ONNX.
+        UserError: a package is missing, the runtime lacks the precision, the model cannot be written as ONNX, or
+            something else is in that place.
         BenchError: the exported model does not compute what PyTorch computes; nothing was written.
     """
     runtime = RUNTIME_BY_FORMAT[export_format]
@@ -128,6 +129,7 @@ def export_image_model(
     require_runtime(runtime, precision)
     ensure_writable_dir(out)
     name = f"{export_format}-{precision}"
+    require_export_place(out / name)
     log_message(f"exporting {origin.backbone} as {name}")
     reference, size = prepare_image_model(model), (int(example.shape[2]), int(example.shape[3]))
     images = _complete_parity_images(parity_images, facts, size)

@@ -31,6 +31,7 @@ from engine.training_checks.checkpoint_digests import (
 )
 from engine.training_checks.log_faults import report_log_fault
 from foundation.errors import BenchError, CheckpointError
+from foundation.storage.regular_files import open_regular
 
 MAX_KEPT_CHECKPOINTS = 2  # if the newest one turns out to be damaged, the one before it is left
 
@@ -56,7 +57,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if fault := find_digest_fault(path):
         raise CheckpointError(fault)
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can make the zip reader or the unpickler raise almost anything
         raise CheckpointError(f"the checkpoint {path} cannot be read ({type(error).__name__})") from error
     return content

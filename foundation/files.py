@@ -7,6 +7,7 @@ import errno
 import hashlib
 import io
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -14,9 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from foundation.errors import StorageError, UserError
+from foundation.errors import StorageError
 from foundation.storage.leftovers import make_partial_file
 from foundation.storage.reading_progress import report_reading
+from foundation.storage.regular_files import NotRegularFileError, open_regular
 from foundation.storage.write_faults import make_storage_error, name_write_faults
 
 
@@ -46,9 +48,11 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     old file or the new one, never part of one.
 
     Raises:
-        StorageError: the file cannot be written; also where the block has overlooked that.
+        StorageError: the file cannot be written, or would replace a device or pipe; also where the block has overlooked
+            a fault.
     """
     with name_write_faults(path):
+        _require_no_device(path)
         descriptor, partial = make_partial_file(path)
     watched = _WatchedFile(descriptor, "wb")
     file = io.BufferedWriter(watched)
@@ -73,6 +77,22 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
         raise
     _fsync_dir(path.parent)
+
+
+def _require_no_device(path: Path) -> None:
+    """Refuse to replace a device or a pipe: as root, a file would stand in its place for the whole machine.
+
+    Raises:
+        StorageError: it is one, or a name in /dev such as /dev/stdout, which may lead to a regular file.
+    """
+    place = os.path.realpath(path.parent)
+    try:
+        kind = path.stat().st_mode
+    except OSError:  # not there yet, or a link to nothing
+        return
+    is_file = stat.S_ISREG(kind) or stat.S_ISDIR(kind)
+    if not is_file or (place == "/dev" or place.startswith(("/dev/fd", "/proc/"))):
+        raise make_storage_error(path, NotRegularFileError("it is a device or a pipe, and only files are written"))
 
 
 def _find_short_write(error: Exception) -> OSError | None:
@@ -112,8 +132,12 @@ def sha256_chunks(chunks: Iterable[bytes]) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """The SHA-256 of a file's content, as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    """The SHA-256 of a file's content, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe or device, which may never end.
+    """
+    with open_regular(path) as file:
         return sha256_chunks(
             report_reading(path, os.fstat(file.fileno()).st_size, iter(lambda: file.read(1 << 20), b""))
         )
@@ -178,31 +202,31 @@ def ensure_writable_dir(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        fault = make_storage_error(folder, error)
-        advice = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise StorageError(
-            f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
-            error.errno or 0,
-            str(folder),
-            fault.strerror or "",
-        ) from error
+        raise _make_output_error(folder, error) from error
 
 
 def require_writable_place(folder: Path) -> None:
     """Check that ``ensure_writable_dir`` would succeed, as far as that can be told without making the folder.
 
     Raises:
-        UserError: if it is or lies in a file, or in a folder that may not be written.
+        StorageError: if it is or lies in a file, or in a folder that may not be written.
     """
     place = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(each))
     if not place.is_dir():
-        raise _make_output_error(folder, os.strerror(errno.EEXIST if place == folder.absolute() else errno.ENOTDIR))
+        raise _make_output_error(folder, OSError(errno.EEXIST if place == folder.absolute() else errno.ENOTDIR, ""))
     if not os.access(place, os.W_OK | os.X_OK):
-        raise _make_output_error(folder, os.strerror(errno.EACCES))
+        raise _make_output_error(folder, OSError(errno.EACCES, ""))
 
 
-def _make_output_error(folder: Path, reason: str) -> UserError:
-    return UserError(f"cannot write to the output folder {folder} ({reason}); name another one with --out")
+def _make_output_error(folder: Path, error: OSError) -> StorageError:
+    fault = make_storage_error(folder, error)
+    advice = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return StorageError(
+        f"cannot write to the output folder {folder} ({fault.strerror}); {advice}name another one with --out",
+        error.errno or 0,
+        str(folder),
+        fault.strerror or "",
+    )
 
 
 def _fsync_dir(folder: Path) -> None:

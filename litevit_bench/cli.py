@@ -17,9 +17,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 (a failure), 2 (something the user can put right), 130 (interrupted).
     """
-    from benchmarks.cli.main import main as run_command_line
+    try:
+        from benchmarks.cli.main import main as run_command_line
 
-    code = run_command_line(arguments)
+        code = run_command_line(arguments)
+    except KeyboardInterrupt:  # before the verb, which says more: while modules are imported or words are parsed
+        sys.stderr.write("bench: interrupted\n")
+        code = 130
     if arguments is None and os.environ.get("WORLD_SIZE", "1") != "1":  # whatever it is: a wrong one has been reported
         _exit_without_teardown(code)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -70,10 +71,9 @@ def draw_segmentation_run(
             )
         pictures.append(_draw_overlay(rank, pairs[rank.name], prediction, dataset, class_names))
     assert record.result is not None
-    class_iou: Mapping[str, float] = record.result.details["iou_by_class"]
     pictures.append(
         make_picture(
-            draw_iou_bars(class_iou, len(class_names)),
+            draw_iou_bars(_read_class_iou(folder, record.result.details), len(class_names)),
             "iou_by_class",
             "class_bars",
             f"IoU of each class, mIoU {record.result.metrics['mIoU'].value:.2f} %",
@@ -81,6 +81,16 @@ def draw_segmentation_run(
         )
     )
     return pictures
+
+
+def _read_class_iou(folder: Path, details: Mapping[str, Any]) -> Mapping[str, float]:
+    class_iou = details.get("iou_by_class")
+    is_whole = isinstance(class_iou, dict) and all(
+        isinstance(value, int | float) and 0 <= value <= 100 for value in class_iou.values()
+    )
+    if not is_whole:  # anybody may have written it
+        raise DataError(f"the record in {folder} has no IoU from 0 to 100 % of each class; restore the record")
+    return cast(Mapping[str, float], class_iou)
 
 
 def _draw_overlay(

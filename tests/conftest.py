@@ -10,7 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers sha
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """What a command line sets for its process (``--offline``, ``--device cpu``) ends with its test."""
+    before = dict(os.environ)
+    yield
+    if os.environ != before:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
 def _own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees the user's data, weights or caches."""
     for name in ("BENCH_DATA", "BENCH_WEIGHTS", "BENCH_CARDS"):
@@ -105,9 +115,13 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The issue's command, run once in full: the folder of runs."""
-    out = tmp_path_factory.mktemp("digits")
-    words = ("run", "digits", "--backbone", "vit_nano", "--out", str(out))
+    """A fine-tuning of ten epochs by the real command: the folder of runs."""
+    return run_digits_tier(tmp_path_factory.mktemp("digits"), "short")
+
+
+def run_digits_tier(out: Path, tier: str) -> Path:
+    """Fine-tune digits by the real command, at a tier; return the folder of runs."""
+    words = ("run", "digits", "--backbone", "vit_nano", "--tier", tier, "--out", str(out))
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([BENCH, *words], env=env, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ from backbones.checkpoints.layouts.head_tensors import describe_missing_pooling
 from backbones.checkpoints.trunk_prefix import count_prefix_matches
 
 PARTIAL_TRUNK = "or accept a partly random trunk with --allow-partial"
+NO_PART_FITS = "since --allow-partial accepts a part of a trunk, and nothing of this file fits"
 PARTIAL_HEADS = ", or accept it with --allow-partial"
 NO_PARTIAL_MODEL = "since a finished model is used as it is, and no part of it may be random"
 """How a message ends where only a trunk is loaded (for its tensors, and its head count), and where a whole model is."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints.attention_heads import check_head_count
 from backbones.checkpoints.describe_mismatch import (
+    NO_PART_FITS,
     NO_PARTIAL_MODEL,
     PARTIAL_HEADS,
     PARTIAL_TRUNK,
@@ -166,7 +167,7 @@ def _explain_refusal(
         return make_headless_error(source, head_lines)
     if why := explain_token_mixers(fitted.tensors, fitted.own):
         return CheckpointError(f"the checkpoint {source} does not fit the backbone: {why}")
-    remedy = NO_PARTIAL_MODEL if wanted_head else PARTIAL_TRUNK
+    remedy = NO_PARTIAL_MODEL if wanted_head else PARTIAL_TRUNK if report.matched else NO_PART_FITS
     return CheckpointError(describe_mismatch(report, source, fitted.own, fitted.tensors, fitted.file_names, remedy))
 
 

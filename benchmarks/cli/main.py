@@ -18,9 +18,10 @@ from typing import NoReturn
 
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
-from benchmarks.cli.output import flush_stdout, write_message
+from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
+from engine.processes.lost_workers import describe_lost_worker
 from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals, silence_children
 from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
@@ -85,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser.parse_args(words)
     except SystemExit as done:  # argparse has already written the help text or the error
         return _end_with_flush(int(done.code or 0))
+    except Exception as error:  # noqa: BLE001 - of a library that a verb imports, such as about a variable that is set
+        return _drop_unwritten_output(_report_error(error, debug="--debug" in words))
     # stored in every record
     options.command_line = ["bench", *words]
     show_traces(options.debug)
@@ -106,7 +109,7 @@ def _run_verb(options: argparse.Namespace) -> int:
             # before the verb: what it imports reads the variables that are checked and set here
             apply_launcher(options.launcher)
         return _end_with_flush(int(load_verb(options.verb).main(options)))
-    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
+    except ClosedOutputError:
         return _drop_unwritten_output(1)
     # the last handler: a sentence instead of a trace; a plug-in that calls sys.exit(0) would look like success
     except (Exception, SystemExit) as error:
@@ -170,7 +173,7 @@ def _end_with_flush(code: int) -> int:
     """Return the exit code once all of stdout is written; Python itself reports nothing where that fails at exit."""
     try:
         flush_stdout()
-    except BrokenPipeError:  # the reader of the pipe (head, less) has closed it
+    except ClosedOutputError:
         return _drop_unwritten_output(1)
     except StorageError as error:
         return _drop_unwritten_output(_report_error(error, debug=False))
@@ -208,6 +211,9 @@ def _report_error(error: BaseException, debug: bool) -> int:
     if isinstance(error, BenchError):
         write_message(f"bench: {error}")
         return error.exit_code
+    if (lost := describe_lost_worker(error)) is not None:
+        write_message(f"bench: {lost}")
+        return 1
     # anything else is a bug or an error of a library: the first line usually says enough
     reason = str(error).splitlines()[0] if str(error) else "no message"
     hint = "" if debug else "; run again with --debug for the trace"

@@ -20,6 +20,10 @@ MAX_MESSAGE = 8000
 _LONG_WORD = re.compile(r"[^\s;,]{1001,}")
 
 
+class ClosedOutputError(BrokenPipeError):
+    """The reader of stdout, such as ``head`` or ``less``, has closed it; pipes between processes break otherwise."""
+
+
 def write_stdout(text: str) -> None:
     """Write a text to stdout, ending in exactly one newline."""
     text = escape_controls(text).rstrip("\n") + "\n"
@@ -45,8 +49,8 @@ def flush_stdout() -> None:
 def _name_stdout_faults() -> Iterator[None]:
     try:
         yield
-    except BrokenPipeError:  # the reader has seen enough, which is no fault of a disk
-        raise
+    except BrokenPipeError as error:  # the reader has seen enough, which is no fault of a disk
+        raise ClosedOutputError(*error.args) from error
     except OSError as error:
         fault = make_storage_error(_find_stdout_target(), error)
         raise StorageError(f"standard output is not complete: {fault}", error.errno or 0) from error

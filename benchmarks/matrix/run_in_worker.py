@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.matrix.executors.executor import CellJob, CellReport, CellResources
 from engine.processes.launcher import ALONE
+from engine.processes.lost_workers import describe_lost_worker
 from foundation.errors import BenchError
 from foundation.storage.write_faults import find_storage_error, make_storage_error
 
@@ -104,7 +105,9 @@ def _report_failure(job: CellJob, error: BaseException, seconds: float) -> CellR
         None,
         is_from_record=False,
         seconds=seconds,
-        failure=str(error) if known else f"unexpected {type(error).__name__}: {first_line}",
+        failure=str(error)
+        if known
+        else describe_lost_worker(error) or f"unexpected {type(error).__name__}: {first_line}",
         # a BenchError says what the user must change, and code that ends itself does it again; anything else may be
         # the machine's fault
         is_retryable=not known and not is_exit,

@@ -216,6 +216,8 @@ def _write_arrays(key_fields: Mapping[str, Any], num_items: int, batches: Iterab
 def _complete_entry(key_fields: Mapping[str, Any], num_items: int) -> LabeledFeatures:
     key = compute_cache_key(key_fields)
     values_file, labels_file = _array_paths(key)
+    # opened before the entry is complete: ``bench cache --prune 0`` of another process may remove it from then on
+    features = LabeledFeatures(np.load(values_file, mmap_mode="r"), np.load(labels_file, mmap_mode="r"))
     # the JSON file comes last: until it is there, readers treat the two arrays as absent
     files = {
         path.name: {"bytes": path.stat().st_size, "sha256": sha256_file(path)} for path in (values_file, labels_file)
@@ -224,7 +226,7 @@ def _complete_entry(key_fields: Mapping[str, Any], num_items: int) -> LabeledFea
     write_atomic(
         feature_cache_dir() / f"{key}.json", json.dumps(note, indent=2, sort_keys=True, allow_nan=False) + "\n"
     )
-    return LabeledFeatures(np.load(values_file, mmap_mode="r"), np.load(labels_file, mmap_mode="r"))
+    return features
 
 
 def _require_all_items(expected: int, num_values: int, num_labels: int) -> None:

@@ -158,20 +158,37 @@ def use_default_signals() -> Iterator[None]:
 
 @contextmanager
 def hold_stop_signals() -> Iterator[None]:
-    """Let a stop wait for the end of the context: for a record that must not stay ``running``.
+    """Let a stop, also one by Ctrl-C, wait for the end of the context: for a record that must not stay ``running``.
 
     The same holds for torch's handler of SIGCHLD: a signal to the whole group ends the processes of a loader as well,
     whereupon that handler raises an error wherever the main thread is.
     """
     _STATE.holds += 1
     try:
-        with _ignore_children():
+        with _hold_interrupt(), _ignore_children():
             yield
     finally:
         _STATE.holds -= 1
         if _STATE.is_pending and not _STATE.holds:
             _STATE.is_pending = False
             raise StopSignal(_STATE.number)
+
+
+@contextmanager
+def _hold_interrupt() -> Iterator[None]:
+    """Raise ``KeyboardInterrupt`` at the end: people press Ctrl-C twice, the second time while a record is written."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+        return
+    pressed: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from foundation.files import sha256_file, write_atomic
+from foundation.storage.regular_files import NotRegularFileError
 from foundation.storage.write_faults import name_write_faults
 from results.records.strict_model import load_json
 
@@ -101,6 +102,10 @@ def find_digest_fault(path: Path, owner: CheckpointOwner | None = None) -> str |
         return (
             f"the checkpoint {path} belongs to run {stated.run_id or 'without an id'}, seed {stated.seed}, not this one"
         )
-    if sha256_file(path) != digest:
+    try:
+        found = sha256_file(path)
+    except NotRegularFileError as error:
+        return f"the checkpoint {path} cannot be read ({error.strerror or error})"
+    if found != digest:
         return f"the checkpoint {path} is damaged: its SHA-256 is not that of the file that was written"
     return None

@@ -2,9 +2,10 @@
 
 What is not finished has one of these names, so that nothing else is ever taken for it:
 
-- ``.NAME.XXXXXXXX.tmp`` beside the file or folder NAME that it becomes (X: a letter, a digit or ``_``),
+- ``.NAME.XXXXXXXX.tmp`` beside the file or folder NAME that it becomes (X: a letter, a digit or ``_``; never a date or
+  a word, which people put there),
 - ``.NAME.pth.tmp`` beside the checkpoint NAME of a run,
-- ``bench-PURPOSE-XXXXXXXX`` in the system's folder for temporary files.
+- ``bench-PURPOSE-XXXXXXXX.tmp`` in the system's folder for temporary files, closed to other users.
 
 Its process holds a lock of the operating system on it, which ends with the process. It is removed if no process holds
 it and, where nothing else says that its process is gone, nobody has written to it for an hour.
@@ -13,11 +14,13 @@ it and, where nothing else says that its process is gone, nobody has written to 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
 import stat
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,10 +42,17 @@ UNLOCKABLE_SECONDS = 24 * 3600.0
 """The same on a file system that cannot tell whether a process holds the file, as some network disks."""
 
 SCRATCH_PREFIX = "bench-"
-_BESIDE_TARGET = re.compile(r"\.(?P<target>.+)\.[a-z0-9_]{8}\.tmp", re.DOTALL)
+_RANDOM = r"(?=[a-z]*[0-9_])(?=[0-9_]*[a-z])[a-z0-9_]{8}"
+"""Eight characters by which ``tempfile`` makes a name new, with a letter and something else among them: neither
+``.notes.20261127.tmp`` nor ``.notes.original.tmp`` is ours."""
+
+_MAX_NAMES = 20
+"""How many names are tried, of which one in 16 is a word."""
+
+_BESIDE_TARGET = re.compile(rf"\.(?P<target>.+)\.{_RANDOM}\.tmp", re.DOTALL)
 _CHECKPOINT = re.compile(r"\.(step|best|last)_\d{8}\.pth\.tmp")
 _SWEEP_MARK = re.compile(r"(driver|node)-[0-9a-f]{32}")  # what a sweep and its workers tell each other
-_SCRATCH = re.compile(r"bench-[a-z]+-[a-z0-9_]{8}")
+_SCRATCH = re.compile(rf"{SCRATCH_PREFIX}[a-z]+-{_RANDOM}\.tmp")
 
 
 class Leftover(NamedTuple):
@@ -67,7 +77,12 @@ def make_partial_file(target: Path) -> tuple[int, Path]:
         OSError: it cannot be made.
     """
     remove_abandoned(target)
-    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    for more in reversed(range(_MAX_NAMES)):
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        if not more or _BESIDE_TARGET.fullmatch(Path(name).name):
+            break
+        os.close(descriptor)
+        Path(name).unlink()
     _lock(descriptor)
     return descriptor, Path(name)
 
@@ -81,7 +96,7 @@ def open_partial_folder(target: Path) -> Iterator[Path]:
     """
     with name_write_faults(target):
         remove_abandoned(target)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        folder = _make_folder(f".{target.name}.", _BESIDE_TARGET, target.parent)
     with _hold_folder(folder):
         yield folder
 
@@ -93,8 +108,18 @@ def open_scratch_folder(purpose: str) -> Iterator[Path]:
     Args:
         purpose: what for, one word of small letters; part of its name.
     """
-    with _hold_folder(Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{purpose}-"))) as folder:
+    with _hold_folder(_make_folder(f"{SCRATCH_PREFIX}{purpose}-", _SCRATCH)) as folder:
         yield folder
+
+
+def _make_folder(prefix: str, pattern: re.Pattern[str], place: Path | None = None) -> Path:
+    """Make a private folder whose name shows whose it is."""
+    for more in reversed(range(_MAX_NAMES)):
+        folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=".tmp", dir=place))
+        if not more or pattern.fullmatch(folder.name):
+            break
+        folder.rmdir()
+    return folder
 
 
 @contextmanager
@@ -208,8 +233,10 @@ def _find_scratch_folders() -> list[Path]:
     found = []
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
-            is_scratch = _SCRATCH.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-            if is_scratch and own in (None, entry.stat(follow_symlinks=False).st_uid):
+            if not (_SCRATCH.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)):
+                continue
+            state = entry.stat(follow_symlinks=False)
+            if own is None or (state.st_uid == own and not state.st_mode & 0o077):
                 found.append(Path(entry.path))
     return found
 
@@ -226,10 +253,23 @@ def _measure_age(path: Path) -> float | None:
             return None
         inside = path.rglob("*") if stat.S_ISDIR(kind) else ()
         newest = max(each.lstat().st_mtime for each in (path, *inside))
-        with tempfile.TemporaryFile(dir=path.parent) as now:
-            return float(os.fstat(now.fileno()).st_mtime - newest)
-    except OSError:  # it has just been removed or finished, or the disk is read-only or full
+        return _read_disk_clock(path.parent) - float(newest)
+    except OSError:  # it has just been removed or finished, or the disk is read-only
         return None
+
+
+def _read_disk_clock(folder: Path) -> float:
+    """Return the time that a file gets that is written now; where there is no room for one, this machine's time.
+
+    Leftovers must go above all from a disk that is out of inodes.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as now:
+            return float(os.fstat(now.fileno()).st_mtime)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return time.time()
 
 
 def is_held(path: Path, *, default: bool = False) -> bool:

@@ -93,7 +93,7 @@ def make_storage_error(path: Path | str, error: OSError) -> StorageError:
     """
     if isinstance(error, StorageError):
         return error
-    number = error.errno or errno.EIO
+    number = error.errno or 0  # ours, such as NotRegularFileError, have a reason and no number
     reason, advice = (_WRITE_FAULTS | _FAULTS).get(number, (error.strerror or str(error), "{other}"))
     if number == errno.ENOSPC:
         reason, advice = _describe_full_disk(Path(path))

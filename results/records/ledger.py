@@ -19,7 +19,7 @@ import secrets
 import socket
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from filelock import Timeout
 from pydantic import ValidationError
@@ -28,7 +28,7 @@ from foundation.errors import UserError
 from foundation.files import sha256_file, write_atomic
 from foundation.storage.file_locks import take_file_lock
 from foundation.storage.leftovers import remove_owned_leftovers
-from foundation.storage.regular_files import open_regular, read_regular
+from foundation.storage.regular_files import NotRegularFileError, open_regular, read_regular
 from foundation.storage.write_faults import make_storage_error
 from results.records.record import Record, RunStatus
 from results.records.strict_model import Integer, Name, StrictModel, load_json
@@ -172,7 +172,7 @@ def append_event(store: Path, event: LedgerEvent) -> None:
                 write_atomic(path, b"")  # which also makes the new name survive a power cut
             last_line, is_torn = _read_last_line(path)
             text = _format_line(event, _hash_line(last_line) if last_line else None)
-            with path.open("ab") as file:  # a regular file, as it was just read
+            with _open_to_append(path) as file:  # a regular file, as it was just read
                 file.write(b"\n" * is_torn + text.encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -191,6 +191,14 @@ def read_ledgers(store: Path) -> list[LedgerChain]:
         UserError: a file cannot be read.
     """
     return [_read_chain(path) for path in sorted((store / LEDGER_FOLDER).glob("*.jsonl"))]
+
+
+def _open_to_append(path: Path) -> IO[bytes]:
+    """Open a chain for writing; a link that was planted in its place could lead to any file of the user's."""
+    if path.is_symlink():
+        raise NotRegularFileError(f"{path.name} in it is a link, and nothing is written through links")
+    flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags), "ab")
 
 
 def _choose_chain(folder: Path) -> Path:

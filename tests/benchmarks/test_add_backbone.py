@@ -186,6 +186,7 @@ def test_a_file_that_changes_while_it_is_added_is_refused(
     assert not (tmp_path / "cards").exists() and not list((tmp_path / "weights").iterdir())
 
 
+@pytest.mark.soak
 def test_a_configuration_of_another_architecture_says_nothing_of_the_file(folders: Path) -> None:
     save_file(create_backbone("timm/test_vit", checkpoint="random").model.state_dict(), folders / "a.safetensors")
     config: dict[str, Any] = {"architecture": "resnet18", "pretrained_cfg": {"mean": [0.1] * 3, "std": [0.2] * 3}}

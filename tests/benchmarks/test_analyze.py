@@ -206,6 +206,7 @@ def test_start_files_hold_what_they_say(capsys: Capture, tmp_path: Path, weights
     assert all(torch.equal(value, whole[key]) for key, value in kept.items())
 
 
+@pytest.mark.soak
 def test_data_scale(capsys: Capture, tmp_path: Path, weights: Path) -> None:
     words = ("data-scale", "vit_pico", "vit_pico", "--checkpoint", "random", str(weights), "--task", "digits")
     more = ("--protocol", "knn", "--data-scale", "0.05", "1.0", "--seeds", "0", "1")
@@ -257,6 +258,7 @@ def test_bad_input_is_one_sentence(
     assert not list(tmp_path.rglob("analysis"))
 
 
+@pytest.mark.soak
 @pytest.mark.shared_data
 def test_real_weights_look_near_first_and_far_last(deit_file: Path, capsys: Capture, tmp_path: Path) -> None:
     """The known shape of a supervised ViT; an untrained one looks everywhere alike."""

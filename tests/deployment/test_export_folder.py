@@ -47,6 +47,19 @@ def test_an_older_export_is_replaced_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_is_no_export_is_not_replaced(tmp_path: Path) -> None:
+    """``bench export --out`` removed a folder of the user, or a file, that had the name of its format."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("folder", "file"):
+        with pytest.raises(UserError, match="is there already and is no export"):
+            write_export(tmp_path / name, FILES, make_manifest())
+    assert (tmp_path / "folder" / "notes").read_text() == (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    write_export(tmp_path / "empty", FILES, make_manifest())
+
+
 def test_two_exports_at_once_leave_one_whole_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one replaces an older export, another one moves it first, and writes its own."""
     folder, made, moments = tmp_path / "out", tempfile.mkdtemp, []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
-from engine.training_checks.checkpoint_digests import CheckpointOwner
+from engine.training_checks.checkpoint_digests import CheckpointOwner, checkpoint_writer
 from foundation.errors import CheckpointError
 
 
@@ -60,6 +61,18 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_checkpoint(tmp_path / "bomb.pth")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("has_digest", [False, True])
+def test_a_pipe_with_the_name_of_a_checkpoint_is_not_waited_for(has_digest: bool, tmp_path: Path) -> None:
+    path = tmp_path / "last_00000001.pth"
+    if has_digest:
+        with checkpoint_writer(path, CheckpointOwner("", 0)) as partial:
+            torch.save({}, partial)
+        path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_checkpoint(path)
 
 
 def test_a_resume_with_other_keys_fails_where_mmengine_would_go_on(tmp_path: Path) -> None:

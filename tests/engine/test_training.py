@@ -79,6 +79,7 @@ def test_workers_do_not_change_the_number(bench: Bench, undisturbed: Path, tmp_p
     assert only_record(tmp_path)["run_id"] == only_record(undisturbed)["run_id"]
 
 
+@pytest.mark.soak
 def test_two_processes_one_and_two_again_give_the_number_of_one(undisturbed: Path, tmp_path: Path) -> None:
     """Killed after two epochs, and again after four: one run, one record, and every image is scored exactly once.
 

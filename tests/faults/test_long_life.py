@@ -35,6 +35,7 @@ def test_evaluations_leave_nothing(run: Path, tmp_path: Path) -> None:
     require_flat(measure_growth("evaluations", long_life.make_evaluations(run, tmp_path), 2, every=1, warm_up=1), 30)
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("run")  # the first training, which warms up
 def test_trainings_leave_nothing(tmp_path: Path) -> None:
     """mmengine keeps a logger, a message hub and a visualizer by the name of each runner until they are taken away."""

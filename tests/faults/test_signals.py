@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pty
 import signal
@@ -21,6 +22,7 @@ import torch
 
 import benchmarks.cell_record
 import benchmarks.run_cell
+import litevit_bench.cli
 import results.records.store
 from benchmarks.cli.main import main
 from engine.processes import stop_signals
@@ -112,26 +114,31 @@ def test_a_stop_while_the_number_is_written_leaves_the_number(undisturbed: Path,
     assert main(words) == 0
 
 
+@pytest.mark.parametrize(("number", "end"), [(TERM, "made up"), (signal.SIGINT, "interrupted by the user")])
 def test_a_stop_while_a_failure_is_written_leaves_the_record_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The signal came while the record of another failure was written, which stayed ``running``."""
+    """The signal came while the record of another failure was written, which stayed ``running``.
+
+    Of Ctrl-C, it is the second one: the first is the failure.
+    """
 
     def fail(*_: Any) -> Any:
-        raise ValueError("made up")
+        raise KeyboardInterrupt if number == signal.SIGINT else ValueError("made up")
 
     monkeypatch.setattr(benchmarks.run_cell, "make_complete_record", fail)
     write = results.records.store.write_record
 
     def stop_and_write(folder: Path, record: Any) -> None:
         if record.status == "failed":
-            signal.raise_signal(TERM)
+            signal.raise_signal(number)
         write(folder, record)
 
     monkeypatch.setattr(benchmarks.cell_record, "write_record", stop_and_write)
-    assert main([*CASES["knn"].words, "--out", str(tmp_path / "runs")]) == 143
+    assert main([*CASES["knn"].words, "--out", str(tmp_path / "runs")]) == 128 + number
     ((_, record),) = scan_runs([tmp_path / "runs"]).records
-    assert record.status == "failed"
+    assert record.status == "failed" and end in (record.reason or "")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
@@ -225,6 +232,43 @@ def test_a_library_that_makes_an_error_of_a_stop_does_not_hide_it(
     monkeypatch.setattr("benchmarks.cli.main.build_parser", lambda _: _Parser())
     assert main(["list", "tasks"]) == 143
     assert capsys.readouterr().err == "bench: stopped by SIGTERM\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        # every broken pipe was taken for a reader of the output, as ``head`` is one, that has gone
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "unexpected BrokenPipeError: [Errno 32] Broken pipe"),
+        # what a process of a loader gives that the system has ended because memory ran out
+        (
+            RuntimeError("DataLoader worker (pid 8063) is killed by signal: Killed. "),
+            "a worker process of the data loader ended (signal: Killed), as the system ends one when memory runs out; ",
+        ),
+    ],
+)
+def test_a_lost_process_is_said(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose_process(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("benchmarks.cli.main.load_verb", lambda _: SimpleNamespace(main=lose_process))
+    monkeypatch.setattr("benchmarks.cli.main.build_parser", lambda _: _Parser())
+    assert main(["list", "tasks"]) == 1
+    assert capsys.readouterr().err.startswith(f"bench: {said}")
+
+
+def test_an_interrupt_before_the_verb_begins_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C in the first third of a second, while modules are imported, gave a trace."""
+
+    def interrupt(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("benchmarks.cli.main.build_parser", interrupt)
+    assert litevit_bench.cli.main(["list", "tasks"]) == 130
+    assert capsys.readouterr().err == "bench: interrupted\n"
 
 
 class _Parser:

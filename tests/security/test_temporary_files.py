@@ -14,9 +14,10 @@ from benchmarks.transfer.locked_scratch import open_locked_scratch
 from deployment.export_folder import write_export
 from engine.training_checks.checkpoint_digests import CheckpointOwner, checkpoint_writer
 from foundation.environment import get_cache_dir
-from foundation.errors import UserError
-from foundation.files import atomic_writer, write_atomic
+from foundation.errors import StorageError, UserError
+from foundation.files import _require_no_device, atomic_writer, write_atomic
 from foundation.network.telemetry import COMPILER_CACHE_VARIABLE, TELEMETRY_SWITCHES, switch_telemetry_off
+from results.records.ledger import LedgerEvent, append_event
 from results.records.store import lock_folder
 
 
@@ -50,6 +51,32 @@ def test_a_link_at_the_target_is_replaced_and_not_written_through(tmp_path: Path
     write_atomic(tmp_path / "record.json", "1")
     assert victim.read_text() == "mine"
     assert not (tmp_path / "record.json").is_symlink()
+
+
+def test_a_pipe_or_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """As root, ``--out /dev/null`` put a file in the place of the device, for all of the machine."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link"):
+        with pytest.raises(StorageError, match="is a device or a pipe, and only files are written"):
+            write_atomic(path, "1")
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode) and (tmp_path / "link").is_symlink()
+    with pytest.raises(StorageError, match="cannot write /dev/stdout: it is a device or a pipe"):
+        _require_no_device(Path("/dev/stdout"))  # by itself: if this failed, the machine would lose it
+
+
+def test_the_ledger_is_not_continued_through_a_link(tmp_path: Path) -> None:
+    event = LedgerEvent(
+        event="started", run_id="1", folder="a", task="a", protocol="a", seed=0, record_sha256=None, items_sha256=None
+    )
+    append_event(tmp_path, event)
+    (chain,) = (tmp_path / "ledger").glob("*.jsonl")
+    victim = chain.rename(tmp_path / "victim")
+    before = victim.read_bytes()
+    chain.symlink_to(victim)
+    with pytest.raises(UserError, match=f"{chain.name} in it is a link"):
+        append_event(tmp_path, event)
+    assert victim.read_bytes() == before
 
 
 def test_a_checkpoint_is_not_written_through_a_link_that_waits_for_it(tmp_path: Path) -> None:

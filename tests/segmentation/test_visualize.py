@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from foundation.errors import DataError
 from segmentation.data.labels import IGNORE_INDEX
-from segmentation.visualize import MAX_BARS, draw_iou_bars, draw_panels, make_palette
+from segmentation.visualize import MAX_BARS, _read_class_iou, draw_iou_bars, draw_panels, make_palette
 
 NAMES = [f"class {index}" for index in range(150)]
 
@@ -41,3 +45,9 @@ def test_colors_of_classes_differ() -> None:
 def test_many_classes_are_cut_in_the_middle() -> None:
     few, many = (draw_iou_bars({f"c{index}": float(index) for index in range(count)}, 150) for count in (MAX_BARS, 150))
     assert many.height == few.height, "a line about the classes between, and none about absent ones"
+
+
+@pytest.mark.parametrize("foreign", [None, 7, [], {"sky": {}}, {"sky": "1"}, {"sky": 1e299}, {"sky": -1}])
+def test_what_a_foreign_record_has_in_place_of_the_iou_is_refused(foreign: object) -> None:
+    with pytest.raises(DataError, match="no IoU from 0 to 100 % of each class"):
+        _read_class_iou(Path("run"), {"iou_by_class": foreign})

@@ -197,7 +197,7 @@ def test_an_analysis_of_images_that_changed_is_not_kept(tmp_path: Path) -> None:
 def test_inodes_of_64_bits_can_be_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bmp(tmp_path / "data/0.bmp", 0)
     real = os.stat(tmp_path / "data/0.bmp")  # noqa: PTH116 - what the module under test calls
-    fields = {name: getattr(real, name) for name in ("st_size", "st_mtime_ns", "st_ctime_ns")}
+    fields = {name: getattr(real, name) for name in ("st_mode", "st_size", "st_mtime_ns", "st_ctime_ns")}
     large = SimpleNamespace(st_ino=(1 << 64) - 5, **fields)
     system = SimpleNamespace(stat=lambda _: large, path=os.path, fsencode=os.fsencode, fsdecode=os.fsdecode)
     monkeypatch.setattr(file_hashes, "os", system)

@@ -234,6 +234,7 @@ def judge(
     return summarize_verdicts(lines)["only"], lines, format_controls(request, lines)
 
 
+@pytest.mark.soak
 def test_one_lucky_order_of_labels_is_repeated_and_forgiven() -> None:
     verdict, lines, _ = judge(shuffled_labels=(70, 35, 40, 45, 36))
     assert verdict == "ok"
@@ -245,6 +246,7 @@ def test_one_lucky_order_of_labels_is_repeated_and_forgiven() -> None:
     ]
 
 
+@pytest.mark.soak
 def test_a_control_that_beats_the_baseline_with_every_seed_fails() -> None:
     verdict, lines, said = judge(shuffled_labels=(70, 66, 72, 68, 71))
     assert verdict == "FAILED" and [line.verdict for line in lines] == ["baseline", "ok", "FAILED", "ok"]
@@ -266,12 +268,14 @@ def test_an_intact_run_that_learned_nothing_proves_nothing() -> None:
     assert judge(intact=(45,), noise_images=(70, 66, 72, 68, 71))[0] == "FAILED"
 
 
+@pytest.mark.soak
 def test_where_lower_is_better_a_control_fails_by_less() -> None:
     errors = {"labels_only": (200,), "intact": (40,), "shuffled_labels": (230,), "noise_images": (200,)}
     assert judge(higher_is_better=False, **errors)[0] == "ok"
     assert judge(higher_is_better=False, **errors | {"noise_images": (150, 155, 148, 151, 150)})[0] == "FAILED"
 
 
+@pytest.mark.soak
 def test_random_weights_stand_beside_those_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are reported and not judged: what random features reach is the business of the task."""
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))

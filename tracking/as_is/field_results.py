@@ -14,7 +14,7 @@ import numpy as np
 from foundation.files import write_atomic
 from tracking.data.box_files import read_predicted_boxes
 from tracking.data.readers.sequence import Video
-from tracking.inference.result_files import boxes_path, sidecar_path
+from tracking.inference.result_files import boxes_path, read_sidecar
 from tracking.scoring.sets import PUBLIC_TEST_SETS
 
 
@@ -51,5 +51,5 @@ def write_frame_seconds(video: Video, folder: Path, out: Path, name: str) -> Non
         name: the sequence's name there.
     """
     # the first column is end to end, which includes waiting for the decoder, as no frame is free
-    milliseconds = np.loadtxt(sidecar_path(folder, video, "times"), delimiter=",", ndmin=2)[:, 0]
+    milliseconds = read_sidecar(folder, video, "times")[:, 0]
     write_atomic(out / f"{name}_time.txt", "".join(f"{value / 1000:.6f}\n" for value in milliseconds))

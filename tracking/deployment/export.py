@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from deployment.export_folder import hash_files, is_export_outdated, write_export
+from deployment.export_folder import hash_files, is_export_outdated, require_export_place, write_export
 from deployment.formats import FORMAT_BY_RUNTIME, RUNTIME_BY_FORMAT, ExportFormat, ExportRuntime
 from deployment.manifest import MANIFEST_FILENAME, ExportOrigin, make_export_origin
 from deployment.onnx_export import export_onnx
@@ -86,13 +86,14 @@ def export_model(
         out_dir: folder in which the folder ``<format>-<precision>`` is written.
 
     Raises:
-        UserError: a package is missing, or the runtime lacks the precision.
+        UserError: a package is missing, the runtime lacks the precision, or something else is in that place.
         BenchError: the exported network does not compute what PyTorch computes; nothing was written.
     """
     runtime = RUNTIME_BY_FORMAT[export_format]
     require_runtime(runtime, precision)
     ensure_writable_dir(out_dir)
     name = f"{export_format}-{precision}"
+    require_export_place(out_dir / name)
     log_message(f"exporting {origin.backbone} as {name}")
     files = build_export_files(model, sizes, export_format, precision)
     threads = torch.get_num_threads()
@@ -135,7 +136,7 @@ def build_runtime_network(
         threads: number of threads for one call; torch keeps its own number.
 
     Raises:
-        UserError: a package is missing, or the runtime lacks the precision.
+        UserError: a package is missing, the runtime lacks the precision, or something else is in that place.
     """
     require_tracker_runtime(runtime, precision)
     # no export is needed: the model itself is timed

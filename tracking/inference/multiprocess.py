@@ -81,7 +81,7 @@ def track_multiprocess(
                 if given.pop(pipe, None):
                     meter.finish_sequence()
                 video = next(waiting, None)
-                with contextlib.suppress(BrokenPipeError):  # the process died; the next receive reports how
+                with _leave_death_to_receive():
                     pipe.send(video)
                 if video is None:
                     del busy[pipe]
@@ -121,8 +121,14 @@ def _start_worker(tracker_factory: Callable[[], Tracker], folder: Path, num_proc
     with _ignore_sigint():
         process.start()
     theirs.close()  # otherwise our end would stay open after the process has died, and we would wait forever
-    ours.send(tracker_factory)
+    with _leave_death_to_receive():
+        ours.send(tracker_factory)
     return Worker(process, ours)
+
+
+def _leave_death_to_receive() -> contextlib.suppress:
+    """Ignore that a process cannot be sent anything: it died, and the next receive says how."""
+    return contextlib.suppress(BrokenPipeError, ConnectionResetError)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,12 +12,16 @@ import numpy as np
 
 from foundation.errors import DataError
 from foundation.files import write_atomic
+from foundation.storage.regular_files import read_regular
 from tracking.data.box_files import read_predicted_boxes
 from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
 
 PROVENANCE_FILE = "made_by.json"
 """Holds the description of the tracker that wrote the result files next to it."""
+
+MAX_SIDECAR_BYTES = 256_000_000
+"""A larger file is none of these: a line has 20 bytes, and no video has ten million frames."""
 
 
 class TrackedSequence(NamedTuple):
@@ -82,6 +87,28 @@ def write_tracked_sequence(folder: Path, video: Video, tracked: TrackedSequence,
     write_atomic(boxes_path(folder, video), _format_rows(tracked.boxes, 3))
 
 
+def read_sidecar(folder: Path, video: Video, suffix: str) -> FloatArray:
+    """Return the numbers of a sequence beside its boxes, shape (frames, columns).
+
+    Args:
+        folder: folder of the result files.
+        video: the sequence.
+        suffix: ``confidence`` or ``times``.
+
+    Raises:
+        DataError: the file is missing, is no text of numbers, or is a pipe or device, which is not waited for.
+    """
+    path = sidecar_path(folder, video, suffix)
+    try:
+        lines = read_regular(path, MAX_SIDECAR_BYTES).decode().splitlines()
+        if all(not line.strip() or line.startswith("#") for line in lines):  # NumPy would only warn
+            raise ValueError("it has no numbers")
+        return np.loadtxt(lines, delimiter=",", ndmin=2)
+    except (OSError, ValueError) as error:
+        reason = "it is no UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", "")
+        raise DataError(f"{path} cannot be read ({reason or error}); remove it and run again") from error
+
+
 def _format_rows(values: FloatArray, decimals: int) -> str:
     """Return rows of numbers as text, separated by commas."""
     return "".join(",".join(f"{value:.{decimals}f}" for value in row) + "\n" for row in values.tolist())
@@ -96,10 +123,7 @@ def has_complete_files(folder: Path, video: Video) -> bool:
     """
     try:
         boxes = read_predicted_boxes(boxes_path(folder, video))
-        columns = {
-            number: np.loadtxt(sidecar_path(folder, video, suffix), delimiter=",", ndmin=2)
-            for suffix, number in (("confidence", 1), ("times", 2))
-        }
+        columns = {number: read_sidecar(folder, video, suffix) for suffix, number in (("confidence", 1), ("times", 2))}
     except (OSError, ValueError, DataError):
         return False
     count = len(video.frames)
@@ -124,9 +148,11 @@ def discard_foreign_results(folder: Path, videos: Sequence[Video], provenance: M
     path, text = folder / PROVENANCE_FILE, json.dumps(dict(provenance), indent=2, sort_keys=True) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*.tmp"):  # left by a process that was killed while writing
-        half.unlink()
-    if path.is_file() and path.read_text() == text:
-        return
+        if not half.is_dir():
+            half.unlink()
+    with suppress(OSError):  # not there yet, or not written by bench
+        if read_regular(path, MAX_SIDECAR_BYTES) == text.encode():
+            return
     others = [video for video in videos if boxes_path(folder, video).is_file()]
     if others:
         from engine.progress_bar import log_message  # rich, which worker processes should not have to load

@@ -9,8 +9,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from engine.device import get_dist_info
 from engine.task import MetricSpec
 from foundation.errors import DataError, NonFiniteError
@@ -25,7 +23,7 @@ from tracking.inference.result_files import (
     TrackedSequence,
     boxes_path,
     has_complete_files,
-    sidecar_path,
+    read_sidecar,
     write_tracked_sequence,
 )
 from tracking.inference.tracker import Tracker
@@ -212,7 +210,7 @@ def read_result_files(videos: Sequence[Video], folder: Path) -> Iterator[tuple[V
         boxes = parse_predicted_boxes(content, path)
         if boxes.shape != video.boxes.shape:
             raise DataError(f"{path} has {len(boxes)} boxes for {len(video.boxes)} frames; remove it and run again")
-        confidence = np.loadtxt(sidecar_path(folder, video, "confidence"), ndmin=1)
+        confidence = read_sidecar(folder, video, "confidence").ravel()
         yield video, ResultFile(boxes, round(float(confidence.mean()), 4), hashlib.sha256(content).hexdigest())
 
 

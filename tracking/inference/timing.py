@@ -13,7 +13,7 @@ import torch
 from backbones.cost.profile import describe_machine
 from tracking.data.boxes import FloatArray
 from tracking.data.readers.sequence import Video
-from tracking.inference.result_files import sidecar_path
+from tracking.inference.result_files import read_sidecar, sidecar_path
 
 WARMUP_FRAMES = 5
 """Number of frames at the start of each sequence that are not counted; the first has no search region at all."""
@@ -37,7 +37,7 @@ def summarize_speed(folder: Path, videos: Sequence[Video], provenance: Mapping[s
     times, processes = [np.empty((0, 2))], set()
     for video in videos:
         path = sidecar_path(folder, video, "times")
-        times.append(np.loadtxt(path, delimiter=",", ndmin=2)[WARMUP_FRAMES:])
+        times.append(read_sidecar(folder, video, "times")[WARMUP_FRAMES:])
         with path.open() as file:
             # how many processes ran at once is in the first line; it can change if a run is continued
             processes |= {int(number) for number in re.findall(r"processes at a time: (\d+)", file.readline())}

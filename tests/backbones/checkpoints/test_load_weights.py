@@ -175,3 +175,11 @@ def test_a_norm_after_pooling_is_never_left_out_in_silence() -> None:
     report = load(make_vit(), {**state, "norm.weight": random_tensor(48), "norm.bias": random_tensor(48)})
     assert report.is_complete
     assert any("norm after pooling; the model norms its tokens instead" in line for line in report.dropped)
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_no_option_is_offered_that_does_not_help(allow_partial: bool) -> None:
+    """Where nothing fits, ``--allow-partial`` is refused with the sentence that advised it."""
+    with pytest.raises(CheckpointError, match=r"nothing of this file fits$") as caught:
+        load(make_vit(), {"other": torch.zeros(3)}, allow_partial)
+    assert "or accept" not in str(caught.value)

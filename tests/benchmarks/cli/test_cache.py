@@ -22,8 +22,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "calibrations").mkdir(parents=True)
     (folder / "calibrations" / "a.json").write_text("{}")
     (folder / "weights").mkdir()
-    (tmp_path / "tmp" / "bench-onnx-abcdefgh").mkdir(parents=True)
-    (tmp_path / "tmp" / "bench-onnx-abcdefgh" / "model").write_bytes(bytes(1000))
+    (tmp_path / "tmp" / "bench-onnx-abcd_123.tmp").mkdir(parents=True, mode=0o700)
+    (tmp_path / "tmp" / "bench-onnx-abcd_123.tmp" / "model").write_bytes(bytes(1000))
     (tmp_path / "tmp" / "mine").mkdir()
     monkeypatch.setenv("BENCH_CACHE", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
@@ -34,7 +34,7 @@ def test_leftovers_and_calibrations(cache: Path, capsys: pytest.CaptureFixture[s
     descriptor, half = make_partial_file(cache / "weights" / "a.pth")
     os.write(descriptor, bytes(10))
     os.close(descriptor)
-    scratch = cache.parent / "tmp" / "bench-onnx-abcdefgh"
+    scratch = cache.parent / "tmp" / "bench-onnx-abcd_123.tmp"
     for path in (half, scratch / "model", scratch, cache / "calibrations" / "a.json"):
         os.utime(path, (LONG_AGO, LONG_AGO))
     with open_partial_folder(cache / "mini") as living:

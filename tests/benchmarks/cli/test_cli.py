@@ -222,3 +222,17 @@ def test_show_run_by_id_and_by_folder(tmp_path: Path, capsys: pytest.CaptureFixt
     for name in ("099ae3ea", str(tmp_path / "good")):
         assert main(["show", "run", name, "--runs", str(tmp_path), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["run_id"] == "099ae3ea0c2bceaa"
+
+
+def test_what_a_verb_imports_may_fail_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NumPy ends with a ``ValueError`` where ``SOURCE_DATE_EPOCH`` is no number."""
+
+    def fail_import(name: str) -> None:
+        raise ValueError(f"invalid literal: {name}")
+
+    monkeypatch.setattr("benchmarks.cli.main.load_verb", fail_import)
+    assert main(["table"]) == 1
+    says = "bench: unexpected ValueError: invalid literal: table; run again with --debug for the trace\n"
+    assert capsys.readouterr().err == says

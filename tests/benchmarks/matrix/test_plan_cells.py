@@ -179,7 +179,6 @@ def test_made_up_records_give_no_impossible_figures(tmp_path: Path) -> None:
     for seed, changes in enumerate(
         [
             {"environment": {"started": "2026-01-02T03:04:00", "finished": "2026-01-02T03:05:00+00:00"}},
-            {"config": {"recipe": [1]}},
             {"cost": {"phases": {"features": 1e9}, "attempts": 1, "efficiency": None}},
         ]
     ):

@@ -132,6 +132,20 @@ def test_a_kill_leaves_no_usable_half(when: str) -> None:
     assert {path.name for path in feature_cache.feature_cache_dir().glob("*")} <= {feature_cache.LOCKS_FOLDER}
 
 
+def test_an_entry_that_is_pruned_when_it_is_complete_still_serves_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``bench cache --prune 0`` beside a run ended the run: "it is not there, or was removed meanwhile"."""
+    write = feature_cache.write_atomic
+
+    def write_and_prune(path: Path, content: str) -> None:
+        write(path, content)
+        assert len(prune_features(0)) == 1
+
+    monkeypatch.setattr(feature_cache, "write_atomic", write_and_prune)
+    stored = store_features(MADE_OF, 25, batches())
+    assert np.array_equal(stored.features, np.concatenate([values for values, _ in batches()]))
+    assert load_features(MADE_OF) is None
+
+
 def test_prune_goes_by_the_last_use() -> None:
     for split in ("train", "val"):
         store_features({"split": split}, 25, batches())

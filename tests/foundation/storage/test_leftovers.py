@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -68,6 +69,8 @@ def leave_file(target: Path, seconds: float = OLD) -> Path:
         (".abcd_123.tmp", False),
         (".notes.pth.tmp", False),
         (".record.json.abcd_123.tmp.old", False),
+        (".notes.20261127.tmp", False),
+        (".notes.original.tmp", False),
     ],
 )
 def test_names(name: str, is_ours: bool) -> None:
@@ -149,16 +152,58 @@ def test_the_owner_of_a_folder_removes_all_that_is_unfinished_in_it(tmp_path: Pa
         assert sorted(path.name for path in run.rglob("*")) == [".lock", ".notes", "checkpoints", "mine.tmp"]
 
 
+def test_folders_with_names_as_people_give_them_stay(tmp_path: Path) -> None:
+    """``bench cache --prune`` removed ``/tmp/bench-results-20261127``, whoever had made it."""
+    names = (
+        "bench-results-20261127",
+        "bench-results-final_v2",
+        "bench-results-20261127.tmp",
+        "bench-results-final_v2.tmp",
+    )
+    for name in names:
+        folder = tmp_path / "tmp" / name
+        folder.mkdir()
+        folder.chmod(0o755)
+        (folder / "numbers.csv").touch()
+        make_old(folder, 10 * UNLOCKABLE_SECONDS)
+    assert remove_leftovers([tmp_path]) == []
+    assert len(list((tmp_path / "tmp").rglob("numbers.csv"))) == len(names)
+
+
+def test_a_name_that_chance_made_a_word_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise, what a killed process left under it would stay."""
+    names = iter(["original", "20261127", "final_v2"] * 3)
+    monkeypatch.setattr(tempfile, "_get_candidate_names", lambda: names)
+    descriptor, path = make_partial_file(tmp_path / "a")
+    os.close(descriptor)
+    assert [each.name for each in tmp_path.glob(".*")] == [path.name] == [".a.final_v2.tmp"]
+    with open_partial_folder(tmp_path / "b") as half, open_scratch_folder("test") as scratch:
+        assert (half.name, scratch.name) == (".b.final_v2.tmp", "bench-test-final_v2.tmp")
+    assert not any((tmp_path / "tmp").iterdir())
+
+
+def test_leftovers_go_from_a_disk_without_room_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of the disk was read by writing a file, so that a disk without inodes kept all of them."""
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    old, young = leave_file(tmp_path / "a"), leave_file(tmp_path / "b", 60)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    remove_leftovers([tmp_path])
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_links_and_pipes_are_not_followed_or_opened(tmp_path: Path) -> None:
     target = tmp_path / "data"
     target.mkdir()
     leave_file(target / "a")
-    (tmp_path / ".page.html.abcdefgh.tmp").symlink_to(target)
-    os.mkfifo(tmp_path / ".page.html.abcdefgi.tmp")
+    (tmp_path / ".page.html.abcdefg1.tmp").symlink_to(target)
+    os.mkfifo(tmp_path / ".page.html.abcdefg2.tmp")
     (tmp_path / "store").symlink_to(target)
     write_atomic(tmp_path / "page.html", "whole")
     assert list_leftovers([tmp_path]) == [found for found in list_leftovers([tmp_path]) if target in found.path.parents]
-    assert (tmp_path / ".page.html.abcdefgh.tmp").is_symlink() and len(list(target.iterdir())) == 1
+    assert (tmp_path / ".page.html.abcdefg1.tmp").is_symlink() and len(list(target.iterdir())) == 1
 
 
 def test_a_disk_without_locks_keeps_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,8 @@ def test_a_file_that_was_changed_is_refused(run: StoredRun) -> None:
     with pytest.raises(RecordError, match=r"cannot read the per-item file .*items\.csv"):
         read_item_outcomes(folder, record, "top1")
     os.mkfifo(path)
-    with pytest.raises(RecordError, match=r"items\.csv is no regular file"):  # to read a pipe would wait for ever
+    # to read a pipe would wait for ever
+    with pytest.raises(RecordError, match=r"items\.csv \(it is not a regular file"):
         read_item_outcomes(folder, record, "top1")
 
 

@@ -370,7 +370,7 @@ class StoreChanges:
         (folder.parent / "timings" / f"{self.rng.random()}.json").write_text("{}")
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2))])
 def test_any_sequence_of_changes(store: Path, seed: int, settled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list after each change, and a board after some, from several names of the store."""
     monkeypatch.chdir(store.parent)

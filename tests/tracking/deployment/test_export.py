@@ -66,6 +66,7 @@ def exported(tmp_path: Path) -> Path:
     return export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", tmp_path).folder
 
 
+@pytest.mark.soak
 def test_a_run_may_be_tracked_by_another_runtime(run: Path, tmp_path: Path) -> None:
     """The runtime is in its configuration; its tracker gives the same boxes elsewhere, and PyTorch's to 0.05 px."""
     record = json.loads((run / "record.json").read_text())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from tests.tracking.slow import SlowTrackerFactory, truncate_video
 from tracking.data.pair import CropSizes
 from tracking.data.readers import lasot
 from tracking.data.readers.sequence import Video
+from tracking.inference import multiprocess
 from tracking.inference.backend import TorchNetwork
 from tracking.inference.batched import track_batched
 from tracking.inference.multiprocess import track_multiprocess
@@ -161,6 +164,23 @@ def test_a_killed_process_ends_the_run_with_one_sentence(videos: list[Video], tm
     (tmp_path / "die").unlink()
     track_sequences(make(), videos, out, "slow")
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_process_that_dies_before_it_is_given_anything_is_named(
+    videos: list[Video], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pipe was broken, which the command took for a reader of its output that has gone: exit code 1, no word."""
+
+    @contextlib.contextmanager
+    def kill_at_start() -> Iterator[None]:
+        yield
+        for child in multiprocessing.active_children():
+            child.kill()
+            child.join()
+
+    monkeypatch.setattr(multiprocess, "_ignore_sigint", kill_at_start)
+    with pytest.raises(BenchError, match="a tracking process was ended by SIGKILL while it started"):
+        track_multiprocess(Nano(), videos, tmp_path, "nano", 1)
 
 
 def test_bad_data_in_a_process_is_the_sentence_it_was(videos: list[Video], tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,14 @@ from tracking.data.pair import CropSizes
 from tracking.data.readers import lasot
 from tracking.data.readers.folder import read_folder_videos
 from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, split_head_maps
-from tracking.inference.result_files import boxes_path, has_complete_files
+from tracking.inference.result_files import (
+    PROVENANCE_FILE,
+    boxes_path,
+    discard_foreign_results,
+    has_complete_files,
+    read_sidecar,
+    sidecar_path,
+)
 from tracking.inference.sequential import score_result_files, track_sequence, track_sequences
 from tracking.inference.tracker import Tracker, decode_best_box
 from tracking.models.center_head import HeadMaps, decode_boxes
@@ -179,6 +188,33 @@ def test_a_damaged_result_file_is_neither_scored_nor_taken_for_whole(line: str, 
     with pytest.raises(DataError, match=says) as caught:
         score_result_files([video], tmp_path)
     assert path.name in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["confidence", "times"])
+def test_a_file_beside_the_boxes_may_be_anything(suffix: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """A pipe kept ``bench verify`` waiting for ever, and bytes that are no text ended it as an unforeseen error."""
+    (video,) = lasot.read_test_videos(ensure_mini_lasot())[:1]
+    path = sidecar_path(tmp_path, video, suffix)
+    for content, says in (
+        (b"\xff\xfe[[", "it is no UTF-8 text"),
+        (b"a,b\n", "convert"),
+        (b"# no rows\n", "no numbers"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"{path.name} cannot be read .*{says}"):
+            read_sidecar(tmp_path, video, suffix)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match="not a regular file"):
+        read_sidecar(tmp_path, video, suffix)
+    assert not recwarn.list
+
+
+def test_a_foreign_description_of_the_tracker_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".x.tmp").mkdir()
+    (tmp_path / PROVENANCE_FILE).write_bytes(b"\xff\xfe")
+    discard_foreign_results(tmp_path, [], {"weights": "0"})
+    assert json.loads((tmp_path / PROVENANCE_FILE).read_text()) == {"weights": "0"}
 
 
 def test_result_files_hold_three_decimals_and_confidences(tmp_path: Path) -> None:
