@@ -114,7 +114,7 @@ def find_storage_error(error: BaseException, place: Path | None = None) -> Stora
     if isinstance(error, BenchError | KeyboardInterrupt | SystemExit):
         return None
     chain = _list_chain(error)
-    if any(isinstance(each, RuntimeError | OSError) and _SHARED_MEMORY.search(str(each)) for each in chain):
+    if any(isinstance(each, RuntimeError | OSError) and _SHARED_MEMORY.search(_read_text(each)) for each in chain):
         return _make_shared_memory_error()
     fault = _find_fault(error, chain)
     return None if fault is None else _name_fault(fault, place)
@@ -148,7 +148,7 @@ def _find_fault(error: BaseException, chain: Sequence[BaseException]) -> OSError
         # an ordinary fault of reading counts only where it is the error itself: libraries try many a file
         if isinstance(each, OSError) and (each.errno in _WRITE_FAULTS or (each is error and each.errno in _FAULTS)):
             return each
-    numbers = (_read_number(str(each)) for each in chain)
+    numbers = (_read_number(_read_text(each)) for each in chain)
     number = next((each for each in numbers if each is not None), None)
     return None if number is None else OSError(number, os.strerror(number))
 
@@ -161,6 +161,14 @@ def _list_chain(error: BaseException) -> list[BaseException]:
         chain.append(newer)
         newer = newer.__cause__ or (None if newer.__suppress_context__ else newer.__context__)
     return chain
+
+
+def _read_text(error: BaseException) -> str:
+    """Return the text of an error; empty for one of a plug-in that cannot even say what it is."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - whoever reports that error says so
+        return ""
 
 
 def _read_number(text: str) -> int | None:

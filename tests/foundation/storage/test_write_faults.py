@@ -49,6 +49,16 @@ def test_what_libraries_say_of_a_full_disk_is_understood(error: Exception, tmp_p
     assert found is not None and found.errno == errno.ENOSPC
 
 
+def test_an_error_without_a_text_is_none_of_the_disk() -> None:
+    """The sentence for such an error of a plug-in became a trace."""
+
+    class SilentError(RuntimeError):
+        def __str__(self) -> str:
+            raise ValueError("no text")
+
+    assert find_storage_error(SilentError()) is None
+
+
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     assert find_storage_error(ValueError("a bug")) is None
     assert find_storage_error(DataError("a sentence of its own")) is None
