@@ -8,6 +8,7 @@ functions here; renderers then escape what is special in their own format.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # C0 except tab and line feed, DEL and C1; marks and overrides of the writing direction (Arabic letter mark, LRM, RLM,
 # U+202A to U+202E, U+2066 to U+2069); line and paragraph separator; the byte order mark; and surrogates, which stand
@@ -60,3 +61,29 @@ def shorten_value(value: object, limit: int = MAX_QUOTED) -> str:
     if len(text) <= limit:
         return text
     return f"{text[: limit // 2]} ... ({len(text)} characters)"
+
+
+MAX_FOREIGN_TEXT = 2000
+"""Number of characters of a text from a file that a listing repeats."""
+
+MAX_FOREIGN_SENTENCES = 20
+"""Number of sentences of a list from a file that one line repeats."""
+
+
+def cut_text(text: str, limit: int = MAX_FOREIGN_TEXT) -> str:
+    """Return a text from a file, which may have any length, cut for a listing.
+
+    >>> cut_text("a b c d e f", limit=5)
+    'a b c ... (11 characters)'
+    """
+    return text if len(text) <= limit else f"{text[:limit]} ... ({len(text):,} characters)"
+
+
+def cut_sentences(sentences: Sequence[str], limit: int = MAX_FOREIGN_SENTENCES) -> list[str]:
+    """Return the first sentences of a list from a file, each cut, and how many more there are.
+
+    >>> cut_sentences(["a", "b", "c"], limit=1)
+    ['a', 'and 2 more']
+    """
+    more = [f"and {len(sentences) - limit:,} more"] if len(sentences) > limit else []
+    return [*map(cut_text, sentences[:limit]), *more]

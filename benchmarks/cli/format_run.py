@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from foundation.display_text import format_one_line
+from foundation.display_text import cut_sentences, cut_text, format_one_line
 from foundation.plural import format_count
 
 # only for annotations: the module imports pydantic
@@ -74,7 +74,7 @@ def describe_attempts(record: Record) -> dict[str, str]:
 def _list_status(record: Record) -> Iterator[str]:
     """Yield the status and the reason of a run that is not complete."""
     if record.status != "complete":
-        reason = f": {record.reason}" if record.reason else ""
+        reason = f": {cut_text(record.reason)}" if record.reason else ""
         yield f"{record.status.upper()}, {record.done} of {record.expected} items scored{reason}"
 
 
@@ -190,8 +190,8 @@ def _format_data(data: DatasetRecord) -> str:
     text = f"{splits}; fingerprint {data.fingerprint[:12]}"
     if data.coverage:
         text += f" over {data.coverage}"
-    text += "".join(f"; NOT THE OFFICIAL SET: {sentence}" for sentence in data.deviations)
-    return text + "".join(f"; IN TWO SPLITS: {sentence}" for sentence in data.duplicates)
+    text += "".join(f"; NOT THE OFFICIAL SET: {sentence}" for sentence in cut_sentences(data.deviations))
+    return text + "".join(f"; IN TWO SPLITS: {sentence}" for sentence in cut_sentences(data.duplicates))
 
 
 def _format_machine(environment: RunEnvironment) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from foundation.display_text import cut_text
 from results.leaderboard.board_titles import BoardKey, find_distinguishing_settings, format_board_title
 from results.leaderboard.cost_columns import CostSummary, summarize_costs
 from results.leaderboard.departures import list_board_departures
@@ -234,7 +235,7 @@ def build_table(
         if record.domain == PRETRAINING_DOMAIN:
             continue
         if record.result is None or record.status != "complete":
-            reason = f": {record.reason}" if record.reason else ""
+            reason = f": {cut_text(record.reason)}" if record.reason else ""
             what = f"{record.status}, {record.done} of {record.expected} items scored{reason}"
             unranked.append(UnrankedRun(folder, record, what))
             continue

@@ -128,3 +128,12 @@ def test_damaged_pictures_are_said_to_be(tmp_path: Path, capsys: pytest.CaptureF
         line
         == f"pictures: none: those in {tmp_path}/pictures cannot be read; remove that folder to have them drawn again"
     )
+
+
+def test_a_foreign_record_does_not_flood_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_record().data.model_copy(update={"deviations": [f"sentence {number}" for number in range(50_000)]})
+    lines = show_run(tmp_path, capsys, status="failed", reason="x" * 1_000_000, data=data)
+    assert lines[0].endswith("xxx ... (1,000,000 characters)") and max(map(len, lines)) < 3000
+    assert any("NOT THE OFFICIAL SET: and 49,980 more" in line for line in lines)
+    assert main(["table", "--runs", str(tmp_path)]) == 0
+    assert len(capsys.readouterr().out) < 5000
