@@ -21,8 +21,11 @@ from foundation.plural import format_count
 from tests.bench_server import BenchServer
 from tests.limits import HANG_SECONDS
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts its background jobs so; Ctrl-C is tested here
+# a shell starts its background jobs without the first, and nohup without the second; both are tested here
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BENCH_SERVER = BenchServer()
 NUM_SOAK_TESTS = pytest.StashKey[int]()  # how many soak tests this process left out

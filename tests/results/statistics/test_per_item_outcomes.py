@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from foundation.errors import RecordError
-from results.records.record import Record
+from results.records.record import ItemsFile, Record
 from results.records.store import RECORD_FILE
 from results.statistics.per_item_outcomes import NoItemValueError, build_sample, read_item_outcomes, recompute_metric
 from results.statistics.ranking import StoredRun, build_row_sample
@@ -70,10 +71,15 @@ def test_a_value_that_was_changed_is_refused(run: StoredRun) -> None:
 
 def test_a_file_outside_the_folder_is_not_opened(run: StoredRun) -> None:
     folder, record = run
+    assert record.result is not None
     content = record.model_dump()
     content["result"]["items"]["file"] = "../items.csv"
+    with pytest.raises(ValidationError, match="must be the name of a file in the folder"):
+        Record.model_validate(content)
+    items = ItemsFile.model_construct(**content["result"]["items"])  # a second check, where the file is opened
+    outside = record.model_copy(update={"result": record.result.model_copy(update={"items": items})})
     with pytest.raises(RecordError, match="not in its folder"):
-        read_item_outcomes(folder, Record.model_validate(content), "top1")
+        read_item_outcomes(folder, outside, "top1")
 
 
 def test_a_column_of_the_metrics_name_is_averaged(run: StoredRun) -> None:
