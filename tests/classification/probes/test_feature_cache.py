@@ -24,6 +24,7 @@ from classification.probes.feature_cache import (
     prune_features,
     store_features,
 )
+from foundation import files
 from foundation.errors import IncompleteError
 from tests.conftest import ROOT
 
@@ -134,10 +135,9 @@ def test_a_kill_leaves_no_usable_half(when: str) -> None:
 
 def test_an_entry_that_is_pruned_when_it_is_complete_still_serves_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """``bench cache --prune 0`` beside a run ended the run: "it is not there, or was removed meanwhile"."""
-    write = feature_cache.write_atomic
 
     def write_and_prune(path: Path, content: str) -> None:
-        write(path, content)
+        files.write_atomic(path, content)
         assert len(prune_features(0)) == 1
 
     monkeypatch.setattr(feature_cache, "write_atomic", write_and_prune)
