@@ -78,7 +78,7 @@ def test_a_file_outside_the_folder_is_not_opened(run: StoredRun) -> None:
         Record.model_validate(content)
     items = ItemsFile.model_construct(**content["result"]["items"])  # a second check, where the file is opened
     outside = record.model_copy(update={"result": record.result.model_copy(update={"items": items})})
-    with pytest.raises(RecordError, match="not in its folder"):
+    with pytest.raises(RecordError, match="that must be the name of a file in the folder"):
         read_item_outcomes(folder, outside, "top1")
 
 
