@@ -68,6 +68,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _own_environment() -> Iterator[None]:
     """What a command line sets for its process (``--offline``, ``--device cpu``) ends with its test."""
     before = dict(os.environ)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # Ray leaves a handler that ends the process, as that of a worker
+        signal.signal(number, signal.SIG_DFL)
     yield
     if os.environ != before:
         os.environ.clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.cli.arguments.command_words import TEXT_OPTIONS
 from benchmarks.cli.main import build_parser
 from tests.bad_inputs.bad_input import LONG, BadInput, check_bad_input, name_case
 
@@ -45,7 +46,8 @@ def make_cases() -> Iterator[BadInput]:
         elif action.choices is not None:
             yield BadInput(name, [*words, option, "nonsense"], f"{option}: invalid choice: 'nonsense'")
         elif action.type in (None, Path):
-            yield BadInput(name, [*words, option, TEXTS[number % len(TEXTS)]], f"word .* after '{option}'")
+            text = "a\0b" if option in TEXT_OPTIONS else TEXTS[number % len(TEXTS)]
+            yield BadInput(name, [*words, option, text], f"word .* after '{option}'")
         else:
             yield BadInput(
                 name, [*words, option, NUMBERS[number % len(NUMBERS)]], f"{option}|{option}: (must|expected)"

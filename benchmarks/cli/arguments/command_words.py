@@ -15,7 +15,7 @@ from foundation.values.path_text import MAX_NAME_BYTES, find_path_fault
 _OPTION = re.compile(r"--[a-z-]+=")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z_0-9.]*\s*=")
 
-_TEXT_OPTIONS = ("--label", "--licence", "--setup")
+TEXT_OPTIONS = ("--label", "--licence", "--setup")
 """Options whose value is a sentence and never a path; how long it may be is checked where it is read."""
 
 _MAX_UNKNOWN = 5
@@ -38,7 +38,8 @@ def require_possible_words(words: Sequence[str]) -> None:
         if not value.strip():
             raise UserError(f"an empty word {word!r}{after}; write its value, or leave the option out")
         # the value of a setting has a limit of its own where it is read
-        is_text = _SETTING.match(value) or (word if option else words[number - 1]).startswith(_TEXT_OPTIONS)
+        named = word.partition("=")[0] if option else "".join(words[:number][-1:])
+        is_text = _SETTING.match(value) or named in TEXT_OPTIONS
         fault = find_path_fault(value) if "\0" in value or not is_text else ""
         if fault:
             raise UserError(f"the word {shorten_value(word)}{after} cannot be a name or a path: {fault}")
