@@ -35,6 +35,7 @@ from engine.progress_bar import ProgressBar
 from foundation.errors import ArchiveError, StorageError, UserError
 from foundation.files import atomic_writer, sha256_file
 from foundation.storage.disk_space import find_existing_parent, require_space
+from foundation.storage.leftovers import remove_abandoned
 from foundation.storage.regular_files import open_regular
 from foundation.storage.write_faults import find_storage_error, make_storage_error, name_write_faults
 
@@ -81,6 +82,7 @@ def write_archive(target: Path, kind: ArchiveKind, files: Sequence[ArchivedFile]
     if not target.name.endswith(ARCHIVE_SUFFIXES):
         raise UserError(f"{target} is no name for an archive; let it end in {', '.join(ARCHIVE_SUFFIXES[:2])} or .tar")
     if target.exists():
+        remove_abandoned(target)  # of earlier attempts: no later command may ever write this name
         raise UserError(f"{target} exists and is not overwritten; remove it, or choose another name")
     files = sorted(files)
     with ProgressBar("hash", "files", len(files)) as progress:

@@ -190,3 +190,13 @@ def test_files_that_are_there_are_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="exists"):
         unpack(tmp_path / "a.tar", tmp_path / "out")
     assert not (tmp_path / "outside").exists()
+
+
+def test_what_a_killed_attempt_left_goes_although_the_archive_is_there(tmp_path: Path) -> None:
+    target, leftover = tmp_path / "a.tar.gz", tmp_path / ".a.tar.gz.k3x9a_1b.tmp"
+    for path in (target, leftover):
+        path.write_bytes(b"")
+    os.utime(leftover, (0, 0))
+    with pytest.raises(UserError, match="exists and is not overwritten"):
+        write_archive(target, "results", [])
+    assert list(tmp_path.iterdir()) == [target]
