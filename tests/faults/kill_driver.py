@@ -24,8 +24,8 @@ LEFTOVER = re.compile(r"^\..+\.tmp$")
 LONG_AGO = 2 * 3600.0
 
 
-REFUSED_REPEATS = ("was added before", "exists and is not overwritten")
-"""What ``add`` and ``submit`` say when their work was done before; neither replaces anything without being told to."""
+REFUSED_REPEATS = ("was added before", "exists and is not overwritten", "is there already and not an empty folder")
+"""What ``add``, ``pack``, ``submit`` and ``predict`` say when their work was done before; none of them replaces anything without being told to."""
 
 
 class KillDriver:
