@@ -25,7 +25,7 @@ LONG_AGO = 2 * 3600.0
 
 
 REFUSED_REPEATS = ("was added before", "exists and is not overwritten", "is there already and not an empty folder")
-"""What ``add``, ``pack``, ``submit`` and ``predict`` say when their work was done before; none of them replaces anything without being told to."""
+"""What ``add``, ``pack``, ``submit`` and ``predict`` say when their work was done before: they replace nothing."""
 
 
 class KillDriver:
