@@ -26,9 +26,6 @@ MAX_TENSORS = 50_000
 _HEAD_BYTES = 512
 # the end of central directory record with the longest comment (APPNOTE.TXT, 4.3.16)
 _ZIP_END, _ZIP_END_BYTES = b"PK\5\6", 22 + 65535
-# torch.save's magic number, 0x1950a86a20f9469cfc6c, as pickle writes a number of ten bytes, after two or more bytes
-# that name the protocol
-_TORCH_MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 
 
 def read_weight_format(path: Path) -> WeightFormat:
