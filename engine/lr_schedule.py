@@ -29,10 +29,12 @@ def build_lr_schedulers(recipe: TrainingRecipe, steps_per_epoch: int) -> list[di
     total, warmup = recipe.length * unit, setting.warmup * unit
     schedulers: list[dict[str, Any]] = []
     if warmup:
-        # A linear warm-up of n steps reaches the full rate at its last step, so one of a single step would stay at its
-        # start; and since mmengine's schedulers multiply the current rate, so would the rest of the run. With ``end``
-        # at 2 the second step has the full rate, and the main phase starts from there.
-        start, end = _get_start_factor(recipe), max(warmup, 2)
+        # mmengine's LinearLR reaches the full rate at step ``end - 1``, counted from 0. The main phase changes nothing
+        # at its own first step, number ``warmup``, so that step may still belong to the warm-up.
+        # With ``last_step``, a warm-up of a single step would stay at its start; and since mmengine's schedulers
+        # multiply the current rate, so would the rest of the run. So there, too, the second step has the full rate.
+        end = warmup + 1 if setting.warmup_peak == "next_step" else max(warmup, 2)
+        start = _get_start_factor(recipe)
         schedulers.append({"type": "LinearLR", "start_factor": start, "begin": 0, "end": end, "by_epoch": False})
     span: dict[str, Any] = {"begin": warmup, "end": total, "by_epoch": False}
     # as a ratio, because every parameter group has its own rate
@@ -93,8 +95,9 @@ def list_schedule_fixes(recipe: TrainingRecipe, steps_per_epoch: int) -> list[st
         steps_per_epoch: optimizer steps per epoch (not used if the recipe counts iterations).
     """
     warmup = recipe.schedule.warmup * (steps_per_epoch if recipe.by_epoch else 1)
-    # a warm-up that starts at the full rate had the right rates before, too
-    return [ONE_STEP_WARMUP] if warmup == 1 and _get_start_factor(recipe) < 1 else []
+    # ``next_step`` is younger than the fix, and a warm-up that starts at the full rate had the right rates before, too
+    has_changed = recipe.schedule.warmup_peak == "last_step" and _get_start_factor(recipe) < 1
+    return [ONE_STEP_WARMUP] if warmup == 1 and has_changed else []
 
 
 def _get_start_factor(recipe: TrainingRecipe) -> float:

@@ -153,7 +153,8 @@ def group_by_depth(
     inside = f"{backbone_attribute}."
     # the classifier of a timm model, if there is one, is already at the level of the head
     top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
-    undecayed = {f"{backbone_attribute}.{name}" for name in _get_no_decay_names(trunk)}
+    left_out = set() if setting.decay_embeddings else _get_no_decay_names(trunk)
+    undecayed = {f"{backbone_attribute}.{name}" for name in left_out}
     groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:

@@ -113,8 +113,13 @@ class OptimizerConfig(StrictConfig):
         layer_decay: the learning rate of block i is multiplied by ``layer_decay ** (number of layers above it)``;
             1 turns this off.
         backbone_scale: factor on the learning rate of the backbone; the head keeps ``lr``.
+        decay_embeddings: also decay what the backbone itself leaves out, which are class tokens, position embeddings
+            and tables of relative positions; one-dimensional parameters stay without. MAE's code decays them, because
+            its wrapper around the model does not pass the model's own list on to the optimizer.
         decay_all: apply weight decay to every parameter.
     """
+
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"decay_embeddings": False}
 
     name: Literal["AdamW", "SGD"]
     lr: LearningRate
@@ -124,6 +129,7 @@ class OptimizerConfig(StrictConfig):
     nesterov: bool = True
     layer_decay: LayerDecay = 1.0
     backbone_scale: PositiveWeight = 1.0
+    decay_embeddings: bool = False
     decay_all: bool = False
 
 
@@ -134,6 +140,9 @@ class LrScheduleConfig(StrictConfig):
         name: shape of the schedule after the warm-up.
         warmup: length of the warm-up, in the recipe's unit (epochs or iterations).
         warmup_start: learning rate of the first step; at most the recipe's ``lr``.
+        warmup_peak: which step is the first with the full rate. With ``last_step`` it is the last step of the warm-up,
+            as in mmengine and mmseg; with ``next_step`` the one after it, as in timm, MAE and MAE-Lite, where step t
+            of n has ``start + (lr - start) * t / n``.
         end_lr: final learning rate of a group whose learning rate is ``lr``. With ``cosine`` the other groups
             (layer decay) end at the same fraction of their own rate; with ``poly`` every group ends at ``end_lr``.
         power: exponent of ``poly``.
@@ -141,9 +150,12 @@ class LrScheduleConfig(StrictConfig):
         gamma: factor of ``step``.
     """
 
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"warmup_peak": "last_step"}
+
     name: Literal["cosine", "poly", "step"]
     warmup: CountOrZero = 0
     warmup_start: Weight = 0.0
+    warmup_peak: Literal["last_step", "next_step"] = "last_step"
     end_lr: Weight = 0.0
     power: Annotated[float, Field(gt=0, le=100)] = 1.0
     milestones: list[Count] = Field(default=[], max_length=MAX_LISTED)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -19,6 +20,8 @@ from engine.settings.setting_types import (
     VoteTemperature,
     Weight,
 )
+
+Interpolation = Literal["bicubic", "bilinear", "random"]
 
 
 class KnnMonitorSettings(StrictConfig):
@@ -45,14 +48,18 @@ class PretrainRecipe(TrainingRecipe):
     Attributes:
         img_size: side of the square input, pixels; ``None`` for the input size of the backbone's card.
         scale: smallest and largest fraction of the image area that a random resized crop takes.
+        interpolation: how crops are resized; ``random`` draws bilinear or bicubic for each crop, as timm's loaders do.
         flip: probability of a horizontal flip.
         ema: decay of a running average of the encoder, which is then exported instead of the encoder; ``None`` for no
             average.
         knn_monitor: the k-NN check; data without labels are not checked.
     """
 
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"interpolation": "bicubic"}
+
     img_size: Side | None = None
     scale: list[Fraction] = Field(default=[0.2, 1.0], min_length=2, max_length=2)
+    interpolation: Interpolation = "bicubic"
     flip: Fraction = 0.5
     ema: float | None = Field(default=None, gt=0, lt=1)
     knn_monitor: KnnMonitorSettings = KnnMonitorSettings()
@@ -114,10 +121,10 @@ class Distillation(StrictConfig):
     ``round(s T / S)`` of a teacher of depth ``T`` (halves are rounded up), so the last layers are matched.
 
     Attributes:
-        attention: weight of the loss on attention logits.
+        attention: weight of the loss on attention logits, which is the sum over the matched layers.
         attention_layers: layers of the student; empty for its last layer.
         attention_targets: layers of the teacher, one per layer of the student; empty for the rule above.
-        hidden: weight of the loss on hidden states.
+        hidden: weight of the loss on hidden states, which is the sum over the matched states.
         hidden_layers: hidden states of the student. State 0 is the input of the first block, state l the output of
             block l, each after the next norm layer of the network. Empty for the last state.
         hidden_targets: hidden states of the teacher, one per state of the student; empty for the rule above.

@@ -203,8 +203,8 @@ def _make_dataset(
     """Make the loader's dataset: indices of images in memory, or crops of image files."""
     if pool.pixels is not None:
         return InMemoryDataset(pool)
-    low, high = bundle.preprocessor.recipe.scale
-    return ImageFileDataset(pool, bundle.preprocessor.img_size, (low, high), num_views, skip_bad)
+    recipe, size = bundle.preprocessor.recipe, bundle.preprocessor.img_size
+    return ImageFileDataset(pool, size, (recipe.scale[0], recipe.scale[1]), recipe.interpolation, num_views, skip_bad)
 
 
 def _refuse_metric(items: int) -> BaseMetric:

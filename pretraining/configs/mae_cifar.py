@@ -5,7 +5,7 @@ loss on masked patches and a discounted loss on visible patches. All other value
 rate, discount, augmentation and normalized targets.
 """
 
-version = 1
+version = 2
 
 source = "arXiv 2402.03752 for what its text gives (see the file's head); decoder, length, rate and discount are ours"
 
@@ -15,7 +15,7 @@ recipe = {
     "batch_size": 1024,
     "drop_last": True,
     "optimizer": {"name": "AdamW", "lr": 2.4e-3, "weight_decay": 0.05, "betas": [0.9, 0.95]},
-    "schedule": {"name": "cosine", "warmup": 40},
+    "schedule": {"name": "cosine", "warmup": 40, "warmup_peak": "next_step"},
     "scale": [0.2, 1.0],  # ours
     # given by the paper
     "mask_ratio": 0.75,

@@ -13,7 +13,7 @@ from torch import Tensor
 _GOLDEN_GAMMA, _MIX_MULTIPLIER_1, _MIX_MULTIPLIER_2 = (
     value - (1 << 64) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 )
-CROP_STREAM, FLIP_STREAM, MASK_STREAM, COLOR_STREAM, BLUR_STREAM = range(5)
+CROP_STREAM, FLIP_STREAM, MASK_STREAM, COLOR_STREAM, BLUR_STREAM, INTERPOLATION_STREAM = range(6)
 """Streams: one per purpose, so that no two purposes get the same numbers."""
 
 

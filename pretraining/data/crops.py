@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from pretraining.data.counter_rng import CROP_STREAM, FLIP_STREAM, sample_uniform
+from pretraining.data.counter_rng import CROP_STREAM, FLIP_STREAM, INTERPOLATION_STREAM, sample_uniform
+from pretraining.recipe import Interpolation
 
 MAX_CROP_ATTEMPTS = 10  # this and the range of ratios as in torchvision
 ASPECT_RATIO_RANGE = (3 / 4, 4 / 3)
@@ -62,17 +63,33 @@ def sample_flips(seeds: Tensor, probability: float) -> Tensor:
     return sample_uniform(seeds, 1, FLIP_STREAM)[:, 0] < probability
 
 
-def crop_and_resize(images: Tensor, crop_boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
-    """Crop images, resize them to (size, size) by bicubic interpolation as timm's loaders do, and mirror some.
+def choose_bilinear(seeds: Tensor, interpolation: Interpolation) -> Tensor:
+    """Return which crops are resized by bilinear interpolation, (N,) bool, from their seeds (N,); others are bicubic.
+
+    Args:
+        seeds: (N,) int64, one per image.
+        interpolation: see ``PretrainRecipe``; ``random`` takes each with probability one half, as timm's
+            ``RandomResizedCropAndInterpolation`` does.
+    """
+    if interpolation == "random":
+        return sample_uniform(seeds, 1, INTERPOLATION_STREAM)[:, 0] < 0.5
+    return torch.full_like(seeds, interpolation == "bilinear", dtype=torch.bool)
+
+
+def crop_and_resize(
+    images: Tensor, crop_boxes: Tensor, flipped: Tensor, size: int, is_bilinear: Tensor | None = None
+) -> Tensor:
+    """Crop images, resize them to (size, size), and mirror some.
 
     The interpolation is not antialiased, so the images should not be much larger than the input. At the border of a
-    crop the bicubic window uses pixels outside the crop if the image has them.
+    crop its window uses pixels outside the crop if the image has them.
 
     Args:
         images: (N, 3, H, W), 0 to 255.
         crop_boxes: (N, 4), pixels: top, left, height, width.
         flipped: (N,) bool, true for images to mirror.
         size: side of the output, pixels.
+        is_bilinear: (N,) bool, true for bilinear interpolation; ``None`` for bicubic interpolation of all.
 
     Returns:
         (N, 3, size, size) float32, 0 to 255.
@@ -90,5 +107,11 @@ def crop_and_resize(images: Tensor, crop_boxes: Tensor, flipped: Tensor, size: i
     sign = torch.where(flipped, -1.0, 1.0)
     rows = torch.stack([sign * wide, nothing, along, nothing, tall, down], dim=1).reshape(-1, 2, 3)
     grid = F.affine_grid(rows, [len(images), 3, size, size], align_corners=False)
-    sampled = F.grid_sample(images.float(), grid, mode="bicubic", padding_mode="border", align_corners=False)
+    sampled = grid.new_empty(len(images), images.shape[1], size, size)
+    linear = torch.zeros_like(flipped) if is_bilinear is None else is_bilinear
+    for mode, chosen in (("bilinear", linear), ("bicubic", ~linear)):
+        members = chosen.nonzero()[:, 0]
+        if len(members):
+            part = images[members].float()
+            sampled[members] = F.grid_sample(part, grid[members], mode, padding_mode="border", align_corners=False)
     return sampled.clamp_(0, 255)  # bicubic interpolation overshoots at edges

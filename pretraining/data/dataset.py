@@ -13,6 +13,7 @@ from torchvision.transforms.functional import resized_crop
 
 from foundation.errors import DataError
 from pretraining.data.readers import ImagePool
+from pretraining.recipe import Interpolation
 
 MAX_DECODE_ATTEMPTS = 16
 """Number of consecutive images tried if they cannot be decoded, before the complete folder counts as broken."""
@@ -45,17 +46,25 @@ class ImageFileDataset:
     Args:
         pool: the files.
         img_size: side S of a crop, pixels.
-        area_range: smallest and largest fraction of the area that a random resized crop takes (bicubic, antialiased).
+        area_range: smallest and largest fraction of the area that a random resized crop takes.
+        interpolation: how crops are resized, always antialiased; see ``PretrainRecipe``.
         num_views: number of crops per image.
         skip_bad: replace an image that cannot be decoded by the next one; if ``False``, its error stops the run.
     """
 
     def __init__(
-        self, pool: ImagePool, img_size: int, area_range: tuple[float, float], num_views: int, skip_bad: bool
+        self,
+        pool: ImagePool,
+        img_size: int,
+        area_range: tuple[float, float],
+        interpolation: Interpolation,
+        num_views: int,
+        skip_bad: bool,
     ) -> None:
         self.pool = pool
         self.img_size = img_size
         self.area_range = area_range
+        self.interpolation = interpolation
         self.num_views = num_views
         self.skip_bad = skip_bad
 
@@ -69,12 +78,15 @@ class ImageFileDataset:
         for _ in range(self.num_views):
             # torchvision draws from torch's generator, which SeededDataset seeds for each item
             box = RandomResizedCrop.get_params(image, list(self.area_range), [3 / 4, 4 / 3])
-            crops.append(
-                _image_to_tensor(
-                    resized_crop(image, *box, [self.img_size] * 2, InterpolationMode.BICUBIC, antialias=True)
-                )
-            )
+            mode = self._draw_interpolation()
+            crops.append(_image_to_tensor(resized_crop(image, *box, [self.img_size] * 2, mode, antialias=True)))
         return {"crops": torch.stack(crops), "seeds": seed, "bad": bad}
+
+    def _draw_interpolation(self) -> InterpolationMode:
+        """Return how the next crop is resized; ``random`` draws from Python's generator, as timm's loaders do."""
+        if self.interpolation != "random":
+            return InterpolationMode(self.interpolation)
+        return InterpolationMode.BILINEAR if random.getrandbits(1) else InterpolationMode.BICUBIC
 
     def _decode_with_fallback(self, index: int) -> tuple[Any, int]:
         for step in range(MAX_DECODE_ATTEMPTS):

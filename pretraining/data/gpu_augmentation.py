@@ -10,7 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from pretraining.data.color_jitter import augment_colors
-from pretraining.data.crops import crop_and_resize, sample_crop_boxes, sample_flips
+from pretraining.data.crops import choose_bilinear, crop_and_resize, sample_crop_boxes, sample_flips
 from pretraining.data.readers import ImagePool
 from pretraining.recipe import ColorAugmentation, PretrainRecipe
 
@@ -80,9 +80,9 @@ class BatchPreprocessor(BaseDataPreprocessor):
                 self.pixels = self.pixels.to(device)
             images = self.pixels[data["item"].to(device)]
             low, high = self.recipe.scale
-            images = crop_and_resize(
-                images, sample_crop_boxes(own, images.shape[2], images.shape[3], (low, high)), mirrored, self.img_size
-            )
+            boxes = sample_crop_boxes(own, images.shape[2], images.shape[3], (low, high))
+            bilinear = choose_bilinear(own, self.recipe.interpolation)
+            images = crop_and_resize(images, boxes, mirrored, self.img_size, bilinear)
         if self.color_augmentation is not None:
             images = 255 * augment_colors(images / 255, own, self.color_augmentation, view_index)
         return self.normalize_images(images)

@@ -47,13 +47,13 @@ def pair_layers(
     return list(zip(chosen, goals, strict=True))
 
 
-def mean_adapter_loss(
+def sum_adapter_losses(
     adapters: nn.ModuleList,
     layer_pairs: Sequence[tuple[int, int]],
     student_outputs: Mapping[int, Tensor],
     teacher_outputs: Mapping[int, Tensor],
 ) -> Tensor:
-    """Return the mean of the adapters' losses.
+    """Return the sum of the adapters' losses, as in MAE-Lite's code: two pairs weigh twice as much as one.
 
     Args:
         adapters: one adapter per pair of layers.
@@ -61,9 +61,7 @@ def mean_adapter_loss(
         student_outputs, teacher_outputs: the tensors to compare, by layer.
     """
     pairs = zip(adapters, layer_pairs, strict=True)
-    return torch.stack(
-        [adapter(student_outputs[own], teacher_outputs[other]) for adapter, (own, other) in pairs]
-    ).mean()
+    return torch.stack([adapter(student_outputs[own], teacher_outputs[other]) for adapter, (own, other) in pairs]).sum()
 
 
 class LogitsAdapter(nn.Module):

@@ -132,13 +132,21 @@ class Mae(PretrainMethod):
 
 
 def init_xavier_weights(module: nn.Module) -> None:
-    """Initialize linear layers and the patch projection with Xavier-uniform weights and zero biases, as in MAE."""
+    """Initialize linear layers and the patch projection as MAE's code does.
+
+    All weights are Xavier-uniform. The biases of linear layers are 0; that of the patch projection is drawn like the
+    bias of any convolution of torch, uniformly within 1 / sqrt(pixels per patch), because MAE's code leaves it alone.
+    """
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv2d):
-            # the view makes a linear layer of the patch projection, as in MAE: its fan-out is C, not C * patch area
-            nn.init.xavier_uniform_(part.weight.view(part.weight.shape[0], -1))
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
+        if not isinstance(part, nn.Linear | nn.Conv2d):
+            continue
+        # the view makes a linear layer of the patch projection, as in MAE: its fan-out is C, not C * patch area
+        weight = part.weight.view(part.weight.shape[0], -1)
+        nn.init.xavier_uniform_(weight)
+        if part.bias is not None:
+            # drawn here, because timm's constructors may change how they initialize a convolution
+            bound = weight.shape[1] ** -0.5 if isinstance(part, nn.Conv2d) else 0.0
+            nn.init.uniform_(part.bias, -bound, bound)
 
 
 def init_tokens(model: Any, fixed_positions: bool) -> None:

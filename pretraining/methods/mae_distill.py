@@ -9,7 +9,7 @@ from timm.layers import Attention, LayerNorm
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.methods.distill import HiddenStateAdapter, LogitsAdapter, mean_adapter_loss, pair_layers
+from pretraining.methods.distill import HiddenStateAdapter, LogitsAdapter, pair_layers, sum_adapter_losses
 from pretraining.methods.mae import Mae, init_xavier_weights
 from pretraining.methods.teacher import Teacher
 from pretraining.models.patches import Masking, patchify
@@ -88,7 +88,7 @@ class MaeDistill(Mae):
     def compute_distillation_losses(
         self, student_outputs: ViTBlockOutputs, teacher_outputs: ViTBlockOutputs
     ) -> dict[str, Tensor]:
-        """Return the weighted losses of the distillation, each a mean over its pairs of layers.
+        """Return the weighted losses of the distillation, each a sum over its pairs of layers.
 
         Args:
             student_outputs: logits and states of the student's layers.
@@ -96,14 +96,14 @@ class MaeDistill(Mae):
         """
         setting, found = self.recipe.distill, {}
         if self.logit_pairs:
-            found["loss_attention"] = setting.attention * mean_adapter_loss(
+            found["loss_attention"] = setting.attention * sum_adapter_losses(
                 self.attn_adapter,
                 self.logit_pairs,
                 student_outputs.attention_logits,
                 teacher_outputs.attention_logits,
             )
         if self.hidden_state_pairs:
-            found["loss_hidden"] = setting.hidden * mean_adapter_loss(
+            found["loss_hidden"] = setting.hidden * sum_adapter_losses(
                 self.hidden_adapter,
                 self.hidden_state_pairs,
                 student_outputs.hidden_states,

@@ -10,7 +10,7 @@ from timm.models.hiera import Hiera
 from torch import Tensor, nn
 
 from foundation.errors import UserError
-from pretraining.methods.distill import LogitsAdapter, mean_adapter_loss, pair_layers
+from pretraining.methods.distill import LogitsAdapter, pair_layers, sum_adapter_losses
 from pretraining.methods.mae import Mae
 from pretraining.methods.method import PretrainMethod
 from pretraining.methods.teacher import Teacher
@@ -179,7 +179,7 @@ class HieraMaeDistill(HieraMae):
             )
         encoded = run_mask_units(self.backbone, images, seen, self.fused_blocks, {own for own, _ in self.layer_pairs})
         found = self.compute_reconstruction_losses(self.fuse_scales(encoded), patches, masking)
-        loss = mean_adapter_loss(self.attn_adapter, self.layer_pairs, encoded.attention_logits, goal.attention_logits)
+        loss = sum_adapter_losses(self.attn_adapter, self.layer_pairs, encoded.attention_logits, goal.attention_logits)
         return found | {"loss_attention": self.recipe.distill.attention * loss}
 
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
-from engine.lr_schedule import build_lr_schedulers
+from engine.lr_schedule import build_lr_schedulers, list_schedule_fixes
 from engine.recipe import TrainingRecipe
 from tests.engine.make import make_recipe
 
@@ -46,6 +46,21 @@ def test_cosine_with_warmup_in_epochs() -> None:
         assert rate == pytest.approx(expected, rel=1e-6, abs=1e-9), step
     assert rates[0][0] == pytest.approx(0, abs=1e-9)
     assert max(rate for (rate,) in rates) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("warmup", [1, 2])
+def test_the_peak_after_the_warmup(warmup: int) -> None:
+    """Step t of n has start + (rate - start) t / n, and the cosine starts at its own first step (MAE's formula)."""
+    setting = {"name": "cosine", "warmup": warmup, "warmup_start": 1e-6, "end_lr": 1e-5, "warmup_peak": "next_step"}
+    chosen = make_recipe(epochs=None, iterations=10, schedule=setting)
+    for step, (low, high, *_) in enumerate(trajectory(chosen, scales=(0.5, 1.0))):
+        if step < warmup:
+            expected = 1e-6 + (1e-2 - 1e-6) * step / warmup
+        else:
+            expected = 1e-5 + (1e-2 - 1e-5) * (1 + cos(pi * (step - warmup) / (10 - warmup))) / 2
+        assert high == pytest.approx(expected, rel=1e-6), step
+        assert low == pytest.approx(0.5 * expected, rel=1e-6), step
+    assert list_schedule_fixes(chosen, 1) == [], "no earlier version had this warm-up"
 
 
 def test_layer_decay_ratio_holds_to_the_end_of_a_cosine() -> None:

@@ -64,6 +64,15 @@ def test_no_decay_on_one_dimensional_and_embeddings() -> None:
     assert decay["backbone.head.weight"] == decay["backbone.patch_embed.proj.weight"] == 0.05
 
 
+def test_embeddings_are_decayed_where_the_recipe_says_so() -> None:
+    """MAE's code gives timm's optimizer no list of tensors to leave out, only one-dimensional ones are."""
+    model = Model("test_vit")
+    groups = build_param_groups(model, make_recipe(optimizer=adamw(decay_embeddings=True)))
+    decay = {name: group["weight_decay"] for group in groups for name in group["names"]}
+    assert decay == {name: 0.05 if value.ndim > 1 else 0.0 for name, value in model.named_parameters()}
+    assert decay["backbone.cls_token"] == 0.05
+
+
 def test_frozen_parameters_are_left_out() -> None:
     model = Model("test_vit")
     model.backbone.requires_grad_(False)

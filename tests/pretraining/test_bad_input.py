@@ -133,19 +133,19 @@ def test_no_file_is_left_out_in_silence(photographs: Path, name: str, cure: str)
 
 def test_two_views_of_files(photographs: Path) -> None:
     pool = readers.read_image_folder(photographs)
-    item = ImageFileDataset(pool, 16, (0.2, 1.0), 2, skip_bad=True)[0]
+    item = ImageFileDataset(pool, 16, (0.2, 1.0), "bicubic", 2, skip_bad=True)[0]
     assert item["crops"].shape == (2, 3, 16, 16)
     assert item["crops"].dtype == torch.uint8
     assert bool((item["crops"][0] != item["crops"][1]).any())
     assert item["bad"] == -1
-    assert ImageFileDataset(pool, 16, (0.2, 1.0), 2, skip_bad=True)[pool.paths.index("a/07.jpg")]["bad"] >= 0
+    assert ImageFileDataset(pool, 16, (0.2, 1.0), "bicubic", 2, skip_bad=True)[pool.paths.index("a/07.jpg")]["bad"] >= 0
 
 
 def test_a_folder_of_broken_images_is_refused(photographs: Path) -> None:
     for path in photographs.rglob("*.jpg"):
         path.write_bytes(b"broken")
     with pytest.raises(DataError, match="16 images in a row cannot be decoded"):
-        _ = ImageFileDataset(readers.read_image_folder(photographs), 16, (0.2, 1.0), 1, skip_bad=True)[0]
+        _ = ImageFileDataset(readers.read_image_folder(photographs), 16, (0.2, 1.0), "bicubic", 1, skip_bad=True)[0]
 
 
 def test_an_empty_folder_is_a_sentence(photographs: Path) -> None:

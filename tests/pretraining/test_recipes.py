@@ -52,6 +52,15 @@ def test_recipes_of_the_papers(name: str, epochs: int, batch: int, lr: float, be
     assert found.optimizer.betas == betas
 
 
+@pytest.mark.parametrize("name", ["mae", "mae_distill", "mae_distill_d2"])
+def test_what_the_authors_loader_and_optimizer_do(name: str) -> None:
+    """``train_interpolation`` is random; warmcos has its peak after the warm-up; no list of undecayed tensors."""
+    found = recipe(CONFIG_DIR / f"{name}.py").recipe
+    assert (found.interpolation, found.scale, found.flip) == ("random", [0.08, 1.0], 0.5)
+    assert found.schedule.warmup_peak == "next_step"
+    assert (found.optimizer.decay_embeddings, found.optimizer.decay_all) == (True, False)
+
+
 def test_masks_of_the_papers() -> None:
     values = {name: recipe(CONFIG_DIR / f"{name}.py").recipe.mask_ratio for name in ("mae", "mae_hiera_lite", "simmim")}
     assert values == {"mae": 0.75, "mae_hiera_lite": 0.4, "simmim": 0.6}

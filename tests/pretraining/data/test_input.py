@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,8 +21,12 @@ from pretraining.data.counter_rng import (
     sample_permutation,
     sample_uniform,
 )
-from pretraining.data.crops import crop_and_resize, sample_crop_boxes, sample_flips
+from pretraining.data.crops import choose_bilinear, crop_and_resize, sample_crop_boxes, sample_flips
+from pretraining.data.dataset import ImageFileDataset
+from pretraining.data.readers import ImagePool
 from pretraining.recipe import ColorAugmentation
+
+BILINEAR, BICUBIC = Image.Resampling.BILINEAR, Image.Resampling.BICUBIC
 
 
 def splitmix(seed: int, count: int, stream: int) -> list[int]:
@@ -95,6 +101,41 @@ def test_cut_is_a_bicubic_crop() -> None:
     inner = crop_and_resize(images, torch.tensor([[4, 6, 12, 16]] * 2), never, 32)
     part = F.interpolate(images[:, :, 4:16, 6:22].float(), 32, mode="bicubic").clamp(0, 255)
     torch.testing.assert_close(inner[:, :, 6:-6, 6:-6], part[:, :, 6:-6, 6:-6], rtol=0, atol=1e-2)
+
+
+def test_interpolation_is_chosen_for_each_crop() -> None:
+    """Half of the crops each way, whatever the batch; bilinear ones are torch's own bilinear resize (1e-2 of 255)."""
+    seeds = torch.arange(10_000)
+    drawn = choose_bilinear(seeds, "random")
+    assert float(drawn.float().mean()) == pytest.approx(0.5, abs=0.025), "five standard errors"
+    assert torch.equal(choose_bilinear(seeds[40:50], "random"), drawn[40:50])
+    assert choose_bilinear(seeds, "bilinear").all()
+    assert not choose_bilinear(seeds, "bicubic").any()
+    images = torch.randint(0, 256, (2, 3, 24, 24), dtype=torch.uint8)
+    whole, never = torch.tensor([[0, 0, 24, 24]] * 2), torch.zeros(2, dtype=torch.bool)
+    found = crop_and_resize(images, whole, never, 36, torch.tensor([True, False]))
+    for image, resized, mode in zip(images, found, ("bilinear", "bicubic"), strict=True):
+        expected = F.interpolate(image[None].float(), 36, mode=mode)[0].clamp(0, 255)
+        torch.testing.assert_close(resized, expected, rtol=0, atol=1e-2)
+
+
+def test_files_are_resized_as_the_recipe_says() -> None:
+    """The whole image, so that the crop is known: each result is PIL's own resize, and ``random`` gives both."""
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), dtype=np.uint8)
+    pool = ImagePool("", pixels)
+    image = Image.fromarray(pixels[0])
+    wanted = {mode.name.lower(): np.asarray(image.resize((16, 16), mode)) for mode in (BILINEAR, BICUBIC)}
+    found: dict[str, set[str]] = {}
+    for interpolation in ("bilinear", "bicubic", "random"):
+        data = ImageFileDataset(pool, 16, (1.0, 1.0), interpolation, 1, skip_bad=False)
+        for seed in range(40):
+            random.seed(seed)
+            torch.manual_seed(seed)
+            crop = data[0]["crops"][0].permute(1, 2, 0).numpy()
+            found.setdefault(interpolation, set()).update(
+                name for name, pixel in wanted.items() if np.array_equal(crop, pixel)
+            )
+    assert found == {"bilinear": {"bilinear"}, "bicubic": {"bicubic"}, "random": {"bilinear", "bicubic"}}
 
 
 def test_flips_are_as_frequent_as_asked() -> None:

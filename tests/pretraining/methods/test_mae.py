@@ -121,6 +121,30 @@ def test_parameters_of_the_papers() -> None:
     assert sum(value.numel() for value in small.decoder.parameters()) == 705_408
 
 
+def test_initial_weights_are_those_of_maes_code() -> None:
+    """Xavier-uniform matrices (the patch projection as one), zero biases but that of the patch projection, tokens 0.02.
+
+    A uniform distribution within b has the deviation b / sqrt(3). The patch projection keeps the bias that torch gives
+    a convolution: within 1 / sqrt(pixels per patch).
+    """
+    mae = make_method("mae", "vit_tiny", size=32)
+    for name, value in mae.named_parameters():
+        weight = value.detach().flatten(1) if value.ndim > 1 else value.detach()
+        if "norm" in name:
+            assert torch.equal(weight, torch.full_like(weight, float(name.endswith("weight")))), name
+        elif name.endswith("token"):
+            assert float(weight.std()) == pytest.approx(0.02, rel=0.3), name
+        elif name == "backbone.patch_embed.proj.bias" or value.ndim > 1:
+            if "pos_embed" in name:
+                continue
+            rows, columns = weight.shape if weight.ndim > 1 else (None, 3 * 16 * 16)
+            bound = columns**-0.5 if rows is None else (6 / (rows + columns)) ** 0.5
+            assert float(weight.abs().max()) <= bound, name
+            assert float(weight.std()) == pytest.approx(bound / 3**0.5, rel=0.15 if rows is None else 0.03), name
+        else:
+            assert not weight.any(), name
+
+
 def test_positions_are_fixed_or_learned() -> None:
     fixed, learned = make_method("mae"), make_method("mae", positions="learned")
     torch.testing.assert_close(

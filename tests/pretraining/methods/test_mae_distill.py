@@ -68,7 +68,26 @@ def test_hidden_states_are_normed_by_the_next_norm() -> None:
             states.append(model.blocks[2].norm1(tokens) if state == 2 else model.norm(tokens))
         weight = student.hidden_adapter[place].proj.weight
         terms.append(((states[0] @ weight.T - states[1]) ** 2).mean())
-    assert found["loss_hidden"] == pytest.approx(0.5 * float(torch.stack(terms).mean().detach()), rel=1e-4)
+    assert found["loss_hidden"] == pytest.approx(0.5 * float(torch.stack(terms).sum().detach()), rel=1e-4)
+
+
+def test_the_losses_of_several_layers_are_added() -> None:
+    """MAE-Lite adds one term per layer, so two layers weigh twice as much as one."""
+    teacher = make_teacher()
+    images, seeds = make_batch()
+    both = make_method("mae_distill", teacher=teacher, distill={"attention_layers": [2, 4]})
+    order = sample_masking(seeds, 16, 4).permutation
+    terms = [
+        naive.reference_logits_loss(
+            both.attn_adapter[place].proj.weight.flatten(1),
+            naive.attention_logits_at(both.backbone, image, row[:4].tolist(), layer),
+            naive.attention_logits_at(teacher.model, image, row[:4].tolist(), layer),
+        )
+        for image, row in zip(images, order, strict=True)
+        for place, layer in enumerate((2, 4))
+    ]
+    expected = float(torch.stack(terms).sum().detach()) / len(images)
+    assert compute_losses(both, images, seeds)["loss_attention"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_deeper_teacher_is_aligned_by_the_rule() -> None:
