@@ -81,9 +81,7 @@ class Simmim(PretrainMethod):
         self.decoder: nn.Module = (
             PixelHead(backbone.num_features, stride)
             if self.recipe.decoder == "conv"
-            else BlockDecoder(
-                backbone.num_features, self.recipe.decoder_width, stage.output_resolution, window, stride
-            )
+            else BlockDecoder(backbone.num_features, self.recipe.decoder_width, stage.output_resolution, window, stride)
         )
 
     @property

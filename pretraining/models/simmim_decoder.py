@@ -29,7 +29,8 @@ class PixelHead(nn.Sequential):
         Args:
             tokens: (N, rows, columns, C), as Swin has them.
         """
-        found: Tensor = super().forward(tokens.permute(0, 3, 1, 2))
+        convolution, shuffle = self
+        found: Tensor = shuffle(convolution(tokens.permute(0, 3, 1, 2)))
         return found
 
 
