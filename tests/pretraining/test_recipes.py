@@ -66,7 +66,11 @@ def test_what_the_authors_of_simmim_do() -> None:
     for name in ("simmim", "simmim_d2"):
         found = recipe(CONFIG_DIR / f"{name}.py").recipe
         assert (found.interpolation, found.scale, found.flip, found.clip_grad) == ("random", [0.67, 1.0], 0.5, 5.0)
-        assert (found.schedule.warmup_peak, found.schedule.warmup_start, found.schedule.warmup) == ("next_step", 2e-6, 10)
+        assert (found.schedule.warmup_peak, found.schedule.warmup_start, found.schedule.warmup) == (
+            "next_step",
+            2e-6,
+            10,
+        )
         assert (found.schedule.name, found.schedule.milestones) == ("step", [700])
         assert (found.optimizer.decay_embeddings, found.optimizer.decay_all) == (True, False)
         assert (found.decoder, found.decoder_width, found.drop_path) == ("block", 96, 0.1)
