@@ -11,6 +11,7 @@ from torch.utils.data import ConcatDataset
 
 from backbones.create import CreatedBackbone
 from classification.data.subset_sampling import LabeledSubset, sample_class_fraction
+from classification.final_norm import restart_final_norm
 from classification.metrics import PerItemAccuracy, ScoredItem, to_record_metrics
 from classification.model import Classifier
 from classification.plan import expand_search, list_training_splits
@@ -158,6 +159,8 @@ def _train_trial(
 ) -> SearchTrial:
     # seeds the initial weights of the classifier (and of a random backbone): the same in every trial of a search
     created = request.build_backbone(plan.backbone_kwargs)
+    if recipe.fresh_norm:
+        created = restart_final_norm(created)
     both, first, second = recipe.train_on == "train+val", splits.train, splits.val_augmented
     if request.data_scale != 1:
         # the same fraction of val where val is trained on; the val that is chosen on stays complete

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from timm.models import group_parameters
+from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -118,6 +119,35 @@ def get_layer_ids(backbone: nn.Module) -> dict[str, int]:
     return ids
 
 
+def count_swin_layers(backbone: nn.Module) -> dict[str, int]:
+    """Return the depth of every parameter of a Swin as MAE-Lite's fine-tuning counts them; empty without a Swin.
+
+    0 for the stem, then one more per block. Patch merging, which timm has at the start of a stage, has the depth of the
+    last block of the stage before, as in SimMIM's code. Final norm and classifier have that of the last block but one:
+    SimMIM's code has them at the top, ``depth + 1``, but MAE-Lite's calls it with a number of layers that is smaller
+    by 2 (``LayerDecayValueAssigner_swin``), and trained its published rows that way.
+
+    Args:
+        backbone: timm's Swin, or a module around it.
+    """
+    found = ((name, part) for name, part in backbone.named_modules() if isinstance(part, SwinTransformer))
+    prefix, swin = next(found, ("", None))
+    if swin is None:
+        return {}
+    stages: Any = swin.layers
+    sizes = [len(stage.blocks) for stage in stages]
+    ids = {}
+    for name, _ in swin.named_parameters():
+        parts = name.split(".")
+        if parts[0] == "layers":
+            before = sum(sizes[: int(parts[1])])  # blocks of the earlier stages
+            depth = before + 1 + int(parts[3]) if parts[2] == "blocks" else before
+        else:
+            depth = 0 if parts[0] == "patch_embed" else sum(sizes) - 1
+        ids[f"{prefix}.{name}" if prefix else name] = depth
+    return ids
+
+
 def build_param_groups(
     model: nn.Module, recipe: TrainingRecipe, backbone_attribute: str = "backbone"
 ) -> list[dict[str, Any]]:
@@ -153,6 +183,8 @@ def group_by_depth(
     inside = f"{backbone_attribute}."
     # the classifier of a timm model, if there is one, is already at the level of the head
     top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
+    if setting.layer_decay < 1 and setting.swin_layers == "mae_lite":
+        ids = {**ids, **count_swin_layers(trunk)}  # the top stays above the last block, where the other heads are
     left_out = set() if setting.decay_embeddings else _get_no_decay_names(trunk)
     undecayed = {f"{backbone_attribute}.{name}" for name in left_out}
     groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}

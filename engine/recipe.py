@@ -112,6 +112,9 @@ class OptimizerConfig(StrictConfig):
         nesterov: of SGD.
         layer_decay: the learning rate of block i is multiplied by ``layer_decay ** (number of layers above it)``;
             1 turns this off.
+        swin_layers: how ``layer_decay`` counts the layers of a Swin. ``timm``: patch merging with the block after it,
+            the final norm with the last block. ``mae_lite``, as in MAE-Lite's fine-tuning: patch merging with the block
+            before it, final norm and classifier with the last block but one.
         backbone_scale: factor on the learning rate of the backbone; the head keeps ``lr``.
         decay_embeddings: also decay what the backbone itself leaves out, which are class tokens, position embeddings
             and tables of relative positions; one-dimensional parameters stay without. MAE's code decays them, because
@@ -119,7 +122,7 @@ class OptimizerConfig(StrictConfig):
         decay_all: apply weight decay to every parameter.
     """
 
-    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"decay_embeddings": False}
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"swin_layers": "timm", "decay_embeddings": False}
 
     name: Literal["AdamW", "SGD"]
     lr: LearningRate
@@ -128,6 +131,7 @@ class OptimizerConfig(StrictConfig):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
     layer_decay: LayerDecay = 1.0
+    swin_layers: Literal["timm", "mae_lite"] = "timm"
     backbone_scale: PositiveWeight = 1.0
     decay_embeddings: bool = False
     decay_all: bool = False

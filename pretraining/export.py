@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.attention_heads import group_attention_layers
@@ -17,7 +18,12 @@ from foundation.files import atomic_writer
 
 
 def export_encoder(
-    encoder: nn.Module, card: BackboneCard, img_size: int, run_dir: Path, metadata: dict[str, str]
+    encoder: nn.Module,
+    card: BackboneCard,
+    img_size: int,
+    run_dir: Path,
+    metadata: dict[str, str],
+    tokens: Mapping[str, Tensor],
 ) -> Path:
     """Write the encoder's weights under timm's names into a run's folder, and load them again as a check.
 
@@ -27,11 +33,12 @@ def export_encoder(
         img_size: side of the input during training, pixels.
         run_dir: the run's folder.
         metadata: facts about the training to store in the file.
+        tokens: tensors to store beside the encoder, which a use of it leaves out (a mask token).
 
     Raises:
         BenchError: the file does not load completely into the card's backbone.
     """
-    state = {name: value.detach().cpu().clone() for name, value in encoder.state_dict().items()}
+    state = {name: value.detach().cpu().clone() for name, value in {**encoder.state_dict(), **tokens}.items()}
     groups = group_attention_layers(encoder, state)
     # The shapes of the weights do not tell the number of heads. If all layers have the same, the file states it.
     arguments: dict[str, Any] = {"num_heads": groups[0].num_heads} if len(groups) == 1 else {}

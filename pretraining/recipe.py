@@ -170,10 +170,25 @@ class SimmimRecipe(PretrainRecipe):
     Attributes:
         mask_ratio: fraction of the mask units that are masked; their number is rounded up.
         mask_patch_size: side of a mask unit, pixels.
+        decoder: what follows the norm: ``block`` is MAE-Lite's linear layer, Swin block and 1x1 convolution, ``conv``
+            one 1x1 convolution as in SimMIM's own code.
+        decoder_width: channels of the decoder's block.
+        drop_path: drop-path rate (stochastic depth) of the encoder's last block; it rises linearly over the blocks.
     """
+
+    # the values are those before there was a choice
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"decoder": "conv", "decoder_width": 96, "drop_path": 0.0}
 
     mask_ratio: float = Field(default=0.6, gt=0, lt=1)
     mask_patch_size: Side = 32
+    decoder: Literal["conv", "block"] = "conv"
+    decoder_width: Channels = 96
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def draws_per_piece(self) -> bool:
+        """Whether each micro-batch draws random numbers of its own."""
+        return self.drop_path > 0
 
 
 class SimmimDistillRecipe(SimmimRecipe):
@@ -181,11 +196,13 @@ class SimmimDistillRecipe(SimmimRecipe):
 
     Attributes:
         attention: weight of the loss on attention logits.
-        decoder_width: channels of the decoder's block.
+        decoder: always the one with a block.
     """
 
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"decoder": "block"}
+
+    decoder: Literal["block"] = "block"
     attention: PositiveWeight = 1.0
-    decoder_width: Channels = 96
 
 
 class ColorAugmentation(StrictConfig):

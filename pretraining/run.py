@@ -224,8 +224,15 @@ def _export_encoder(
 ) -> Path:
     """Export the encoder; called in the first process only."""
     made_by = {"method": task.method.name, "data": task.data.name, "length": f"{recipe.length} {_length_unit(recipe)}s"}
-    encoder = bundle.method.exported_encoder
-    return export_encoder(encoder, request.card, bundle.preprocessor.img_size, run_dir, made_by)
+    method = bundle.method
+    return export_encoder(
+        method.exported_encoder,
+        request.card,
+        bundle.preprocessor.img_size,
+        run_dir,
+        made_by,
+        method.exported_tokens,
+    )
 
 
 def _draw_reconstructions(bundle: MethodBundle, pool: ImagePool, seed: int, num_views: int) -> list[DrawnPicture]:

@@ -12,7 +12,8 @@ from pretraining.methods.mae import Mae
 from pretraining.methods.mae_distill import MaeDistill, MaeDistillDecoupled
 from pretraining.methods.method import PretrainMethod
 from pretraining.methods.mocov3 import MocoV3
-from pretraining.methods.simmim import Simmim, SimmimDistill
+from pretraining.methods.simmim import Simmim
+from pretraining.methods.simmim_distill import SimmimDistill
 from pretraining.methods.teacher import Teacher
 from pretraining.models.hiera import HieraMae, HieraMaeDistill
 

@@ -30,7 +30,7 @@ class PretrainMethod(BaseModel):
     """A model that learns without labels.
 
     Subclasses implement ``compute_losses``. What they add to ``backbone`` (decoder, projector, adapters) is not
-    exported.
+    exported, except for ``exported_tokens``.
 
     Args:
         backbone: the timm model that is pre-trained; the engine's optimizer finds it under this attribute name.
@@ -52,6 +52,11 @@ class PretrainMethod(BaseModel):
         model = self.ema_model if self.ema_model is not None else self.backbone
         assert isinstance(model, nn.Module)
         return model
+
+    @property
+    def exported_tokens(self) -> dict[str, Tensor]:
+        """What is exported beside the encoder, by name; a use of the encoder leaves it out."""
+        return {}
 
     def enable_ema(self, decay: float) -> None:
         """Start a running average of the backbone; it is part of the state, so a resumed run continues it.

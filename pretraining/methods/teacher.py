@@ -99,6 +99,9 @@ class Teacher:
                 f"the weights of the teacher {card.name} were made at another input or patch size "
                 f"({made.load_report.resized[0]}); a teacher's weights are not resized: choose one for {img_size} px"
             )
+        # SimMIM's teacher sees masked images, so it needs the mask token that was trained with it
+        tokens = made.weight_file.tensors if made.weight_file is not None else {}
+        self.mask_token: Tensor | None = tokens.get("mask_token")
         # eval: no drop path and no updates of running statistics
         self.model: nn.Module = made.model.eval().requires_grad_(False)
         # own normalization: x = (p - m) / s; teacher's: (p - m') / s' = x * (s / s') + (m - m') / s'

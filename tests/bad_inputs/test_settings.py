@@ -234,6 +234,12 @@ CASES: list[BadInput] = [
         pretrain simmim --backbone vit_nano --data digits --teacher vit_pico --set mask_patch_size=0 => method simmim
         pretrain simmim --backbone vit_nano --data digits --teacher vit_pico --set mask_patch_size=7 => method simmim
         pretrain simmim --backbone vit_nano --data digits --set mask_patch_size=0 => mask_patch_size: Input should be
+        pretrain simmim --backbone vit_nano --data digits --set decoder=linear => decoder: Input should be 'conv' or
+        pretrain simmim --backbone vit_nano --data digits --set decoder_width=0 => decoder_width: Input should be
+        pretrain simmim --backbone vit_nano --data digits --set drop_path=1 => drop_path: Input should be less than 1
+        pretrain simmim_d2 --backbone swin_lite --data digits --teacher swin_lite --set decoder=conv => decoder: Input
+        run digits --backbone vit_nano --protocol finetune --set fresh_norm=1 => fresh_norm: Input should be a valid
+        run digits --backbone vit_nano --protocol finetune --set optimizer.swin_layers=no => optimizer.swin_layers: I
         """
     ),
 ]

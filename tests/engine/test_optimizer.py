@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 from torch.nn import functional
 
@@ -44,6 +45,58 @@ def test_vit_scales_are_by_hand() -> None:
     for block in range(depth):
         assert rate[f"backbone.blocks.{block}.mlp.fc1.weight"] == 0.5 ** (top - block - 1)
     assert rate["backbone.head.weight"] == rate["head.weight"] == 1.0
+
+
+SWIN_LAYERS = {  # by hand, from MAE-Lite's get_swin_layer with num_layers = 5, for 1, 1, 2 and 1 blocks
+    "patch_embed": 0,
+    "layers.0.blocks.0": 1,
+    "layers.1.downsample": 1,  # theirs: layers.0.downsample
+    "layers.1.blocks.0": 2,
+    "layers.2.downsample": 2,
+    "layers.2.blocks.0": 3,
+    "layers.2.blocks.1": 4,
+    "layers.3.downsample": 4,
+    "layers.3.blocks.0": 5,
+    "norm": 4,  # theirs: num_layers - 1
+    "head": 4,
+}
+
+
+class Around(nn.Module):
+    """A module around a backbone, as dense tasks have it."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def group_matcher(self, coarse: bool = False) -> Any:
+        ids = get_layer_ids(self.trunk)
+        return lambda name: ids[name.removeprefix("trunk.")]
+
+
+@pytest.mark.parametrize("inside", ["", "trunk."])
+def test_layers_of_a_swin_as_mae_lite_counts_them(inside: str) -> None:
+    """Theirs are ``decay ** (5 + 1 - layer)``; a head outside has the full rate."""
+    swin = SwinTransformer(64, depths=(1, 1, 2, 1), num_heads=(1, 1, 1, 1), embed_dim=8, num_classes=0 if inside else 3)
+    model = nn.Module()
+    model.backbone, model.outside = Around(swin) if inside else swin, nn.Linear(2, 2)
+    rates = {}
+    for counting in ("timm", "mae_lite"):
+        recipe = make_recipe(optimizer=adamw(layer_decay=0.5, swin_layers=counting))
+        groups = build_param_groups(model, recipe)
+        rates[counting] = {name: group["lr"] for group in groups for name in group["names"]}
+        assert rates[counting]["outside.weight"] == 1.0
+    for name, _ in swin.named_parameters():
+        depth = next(depth for part, depth in SWIN_LAYERS.items() if name.startswith(f"{part}."))
+        assert rates["mae_lite"][f"backbone.{inside}{name}"] == 0.5 ** (6 - depth), name
+    merging = f"backbone.{inside}layers.1.downsample.reduction.weight"
+    assert rates["timm"][merging] == 2 * rates["mae_lite"][merging], "timm has it one level higher"
+    assert (
+        "swin_layers"
+        not in recipe.model_copy(
+            update={"optimizer": recipe.optimizer.model_copy(update={"swin_layers": "timm"})}
+        ).identity_settings()["optimizer"]
+    ), "earlier ids stay"
 
 
 def test_a_head_outside_is_one_layer_above_a_trunk_without_its_own() -> None:

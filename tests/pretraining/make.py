@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
 
 from backbones.create import create_backbone
@@ -54,6 +55,7 @@ def make_teacher(backbone: str = "vit_nano", size: int = 32, seed: int = 7, **ar
     made.model.eval().requires_grad_(False)
     made._std_ratio = made._mean_offset = torch.zeros(3, 1, 1)
     made._same_normalization, made._packed = True, False
+    made.mask_token = torch.randn(1, 1, made.model.embed_dim) if isinstance(made.model, SwinTransformer) else None
     return made
 
 

@@ -61,6 +61,21 @@ def test_what_the_authors_loader_and_optimizer_do(name: str) -> None:
     assert (found.optimizer.decay_embeddings, found.optimizer.decay_all) == (True, False)
 
 
+def test_what_the_authors_of_simmim_do() -> None:
+    """simmim_exp.py: rates per image of a batch of 2048, clipping, the Swin class's drop path, no list of undecayed."""
+    for name in ("simmim", "simmim_d2"):
+        found = recipe(CONFIG_DIR / f"{name}.py").recipe
+        assert (found.interpolation, found.scale, found.flip, found.clip_grad) == ("random", [0.67, 1.0], 0.5, 5.0)
+        assert (found.schedule.warmup_peak, found.schedule.warmup_start, found.schedule.warmup) == (
+            "next_step",
+            2e-6,
+            10,
+        )
+        assert (found.schedule.name, found.schedule.milestones) == ("step", [700])
+        assert (found.optimizer.decay_embeddings, found.optimizer.decay_all) == (True, False)
+        assert (found.decoder, found.decoder_width, found.drop_path) == ("block", 96, 0.1)
+
+
 def test_masks_of_the_papers() -> None:
     values = {name: recipe(CONFIG_DIR / f"{name}.py").recipe.mask_ratio for name in ("mae", "mae_hiera_lite", "simmim")}
     assert values == {"mae": 0.75, "mae_hiera_lite": 0.4, "simmim": 0.6}

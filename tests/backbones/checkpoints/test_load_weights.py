@@ -17,6 +17,7 @@ from results.records.record import LoadReportRecord as RecordedReport
 from tests.backbones.checkpoints.weights import (
     FORMATS,
     mae_lite_d2_checkpoint,
+    make_swin,
     make_vit,
     random_state,
     random_tensor,
@@ -165,6 +166,23 @@ def test_the_norm_after_pooling_is_loaded_where_the_file_has_one() -> None:
     del state["fc_norm.bias"]
     with pytest.raises(CheckpointError, match=r"missing: fc_norm\.bias 48"):
         load(make_vit(global_pool="avg"), state)
+
+
+def test_the_norm_of_an_earlier_stage_is_taken_from_simmim_only() -> None:
+    """A SimMIM that decodes stage 2 has a norm of 4 x 24 channels; without its mask token the file is a damaged one."""
+    state = {name: value for name, value in random_state(make_swin()).items() if not name.startswith("head.")}
+    state |= {"norm.weight": random_tensor(96), "norm.bias": random_tensor(96)}
+    with pytest.raises(CheckpointError, match=r"norm\.weight 192, the file has 96"):
+        load(make_swin(), state)
+    model = make_swin()
+    report = load(model, {**state, "mask_token": random_tensor(1, 1, 24)})
+    assert report.is_complete
+    assert "the final norm starts at 1 and 0: the file's belongs to an earlier stage" in report.notes
+    assert "norm.weight 96 (norm of the stage that the pre-training's decoder read)" in report.dropped
+    assert torch.equal(model.norm.weight, torch.ones(192))
+    state |= {"norm.weight": random_tensor(100), "norm.bias": random_tensor(100), "mask_token": random_tensor(1, 1, 24)}
+    with pytest.raises(CheckpointError, match=r"norm\.weight 192, the file has 100"):
+        load(make_swin(), state)
 
 
 def test_a_norm_after_pooling_is_never_left_out_in_silence() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from timm.models.swin_transformer import SwinTransformer
 
 from backbones.card import BackboneCard
 from backbones.cards.common import ARCHITECTURES_MODULE
@@ -127,7 +128,9 @@ def _write_teacher(name: str) -> Path:
     arguments = {"img_size": card.input_size[1], "num_classes": 0, **get_backbone_arguments(card.architecture)}
     model = create_backbone(card, checkpoint="random", **arguments).model
     path = get_work_folder("teachers") / f"{name}.pth"
-    torch.save(model.state_dict(), path)
+    # a teacher of SimMIM sees masked images, with a mask token of its own
+    token = {"mask_token": torch.randn(1, 1, model.embed_dim)} if isinstance(model, SwinTransformer) else {}
+    torch.save({**model.state_dict(), **token}, path)
     return path
 
 
