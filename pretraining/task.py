@@ -120,6 +120,7 @@ class PretrainTask(Task):
         """
         from engine.config import load_protocol
         from engine.data.item_limits import apply_item_limit
+        from engine.settings.scaled_rates import describe_scaled_rates
         from pretraining.knn_monitor import require_monitor_images
         from pretraining.models.vit import get_backbone_arguments
         from pretraining.run import build_method, describe_training
@@ -160,6 +161,9 @@ class PretrainTask(Task):
             backbone_kwargs=arguments,
             num_expected_items=-(-recipe.length // interval),
             steps=("train", "export the encoder", "draw"),
+            notes=describe_scaled_rates(protocol.scaled_rates),
+            rate_settings=protocol.rate_settings,
+            scaled_settings=protocol.scaled_settings,
         )
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
