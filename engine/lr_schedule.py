@@ -90,8 +90,10 @@ def require_complete_batch(recipe: TrainingRecipe, num_items: int) -> None:
         UserError: there are fewer items than that.
     """
     if recipe.needs_complete_batches and num_items < recipe.batch_size:
-        raise UserError(f"there are {num_items} training items, fewer than one batch of {recipe.batch_size}; set "
-                        f"batch_size to {num_items} or less")
+        raise UserError(
+            f"there are {num_items} training items, fewer than one batch of {recipe.batch_size}; set "
+            f"batch_size to {num_items} or less"
+        )
 
 
 def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int) -> int:

@@ -58,7 +58,6 @@ from engine.training_checks.shared_buffers import SharedBuffersHook
 from engine.training_checks.training_space import require_checkpoint_space
 from engine.training_reports import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.training_reports.progress_hook import ProgressHook
-from foundation.errors import UserError
 
 _HARMLESS_WARNINGS = (
     "Setting (OMP|MKL)_NUM_THREADS",  # by mmengine, after torch has read them

@@ -1,6 +1,6 @@
 """Fine-tuning on ImageNet-1k with the papers' improved recipe, which their best results use."""
 
-version = 1
+version = 2
 
 source = (
     "MAE-Lite, finetuning_exp.py (weak augmentation for small models); learning rate 1e-3 x 1024 / 256; 1,000 epochs "
@@ -12,7 +12,7 @@ recipe = {
     "batch_size": 1024,
     "drop_last": True,  # mixup pairs images, so every batch must have an even number
     "optimizer": {"name": "AdamW", "lr": 4e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "layer_decay": 0.85},
-    "schedule": {"name": "cosine", "warmup": 5, "end_lr": 1e-6},
+    "schedule": {"name": "cosine", "warmup": 5, "warmup_peak": "next_step", "end_lr": 1e-6},
     "img_size": 224,
     "crop_pct": 0.875,  # resize to 256 px, crop 224 px
     "pool": "avg",
@@ -22,6 +22,9 @@ recipe = {
     "train_on": "train+val",  # all official training images; the last epoch is tested
     "workers": 8,
 }
+
+# 1e-3 per 256 images: the rate follows the batch size
+scaled_with_batch = ["optimizer.lr"]
 
 tiers = {
     # only shows that the protocol runs

@@ -1,6 +1,6 @@
 """SimMIM as the papers use it to pre-train their Swin."""
 
-version = 1
+version = 2
 
 source = (
     "arXiv 2404.12210, projects/simmim: AdamW (0.9, 0.99), rate 4e-4 at batch 2048 (by its command; a comment says "
@@ -22,6 +22,9 @@ recipe = {
     "workers": 8,
 }
 
+# the authors' code gives both per image, from the batch of 2048
+scaled_with_batch = ["optimizer.lr", "schedule.warmup_start"]
+
 # ours: for trying things out
 tiers = {
     "smoke": {
@@ -33,5 +36,5 @@ tiers = {
         "knn_monitor.bank_size": 100,
         "knn_monitor.num_queries": 28,
     },
-    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1e-4},
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256},
 }
