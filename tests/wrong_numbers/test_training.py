@@ -179,10 +179,10 @@ def test_the_plans_mark_a_warm_up_of_one_step(tmp_path: Path) -> None:
     assert "fixes" not in plan_digits("schedule.warmup_start=4e-3", **few).config, "it starts at the full rate"
 
     task = PretrainTask("mae", "digits")
-    words = ("epochs=4", "schedule.warmup=1", "batch_size=2048")
+    words = ("epochs=4", "schedule.warmup=1", "schedule.warmup_peak=last_step", "batch_size=2048")
     asked = make_request("mae", backbone="vit_pico", checkpoint="random", overrides=words)
     assert task.plan(asked, task.check_data(tmp_path)).config.items() >= marked.items()
-    fewer = replace(asked, overrides=(*words[:2], "batch_size=256"))
+    fewer = replace(asked, overrides=(*words[:3], "batch_size=256"))
     assert "fixes" not in task.plan(fewer, task.check_data(tmp_path)).config
 
     asked = make_request("upernet", overrides=("iterations=4", "schedule.warmup=1"))
