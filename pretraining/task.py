@@ -9,6 +9,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.settings.scaled_rates import describe_scaled_rates
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from foundation.run_scope import memoize_in_run
@@ -120,7 +121,6 @@ class PretrainTask(Task):
         """
         from engine.config import load_protocol
         from engine.data.item_limits import apply_item_limit
-        from engine.settings.scaled_rates import describe_scaled_rates
         from pretraining.knn_monitor import require_monitor_images
         from pretraining.models.vit import get_backbone_arguments
         from pretraining.run import build_method, describe_training
