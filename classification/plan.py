@@ -22,7 +22,14 @@ from classification.recipe import (
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
 from engine.device import get_dist_info, require_even_batch
-from engine.lr_schedule import count_last_batch, count_repeated_items, count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import (
+    count_last_batch,
+    count_repeated_items,
+    count_steps_per_epoch,
+    list_schedule_fixes,
+    require_complete_batch,
+)
+from engine.settings.scaled_rates import describe_scaled_rates
 from engine.task import DataReport, RunPlan, RunRequest
 from engine.training_checks.bank_size import require_enough_voters
 from engine.training_checks.batch_norm import describe_batch_norm
@@ -99,9 +106,11 @@ def resolve_protocol(
     # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
     scale: dict[str, Any] = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     more: dict[str, Any] = {}
+    small: tuple[str, ...] = ()
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
         more = _describe_training(recipe, request, data, arguments)
+        small = _describe_small_set(recipe, min(_count_trained_items(recipe, data, request.data_scale)))
     if isinstance(recipe, KnnRecipe):
         require_enough_voters(recipe.k, count_training_items(data, recipe.train_on, request.data_scale))
     if isinstance(recipe, LowShotRecipe) and recipe.shots is not None:
@@ -115,7 +124,13 @@ def resolve_protocol(
         num_expected_items=data.splits["test"] * (recipe.draws if isinstance(recipe, LowShotRecipe) else 1),
         steps=PROTOCOL_STEPS[request.protocol],
         file_settings={} if choice.reason is None else {"pool": protocol.recipe.pool},
-        notes=choice.describe(request.card.name, protocol.recipe.pool),
+        notes=(
+            *choice.describe(request.card.name, protocol.recipe.pool),
+            *describe_scaled_rates(protocol.scaled_rates),
+            *small,
+        ),
+        rate_settings=protocol.rate_settings,
+        scaled_settings=protocol.scaled_settings,
     )
 
 
@@ -140,7 +155,7 @@ def _describe_training(
 
     Raises:
         ConfigError: mixup cannot pair the images of a process.
-        UserError: the processes cannot share a batch.
+        UserError: the processes cannot share a batch, or there are too few images for one that must be complete.
     """
     require_even_batch(recipe.batch_size)
     processes, pieces = get_dist_info()[1], recipe.accumulate
@@ -156,7 +171,8 @@ def _describe_training(
             count_steps_per_epoch(one, count_training_items(data, splits, request.data_scale)),
         )
     }
-    counts = [count_training_items(data, splits, request.data_scale) for splits in list_training_splits(recipe)]
+    counts = _count_trained_items(recipe, data, request.data_scale)
+    require_complete_batch(recipe, min(counts))
     # the backbone is created only where the answer matters
     has_batch_norm = pieces != 1 and request.describe_model(backbone_kwargs).has_batch_norm
     seen = [
@@ -170,6 +186,21 @@ def _describe_training(
         **({"batch_norm": norm} if norm else {}),
         **({"repeated_items": repeated} if any(repeated) else {}),
     }
+
+
+def _count_trained_items(recipe: ClassificationRecipe, data: DataReport, data_scale: float) -> list[int]:
+    """Return the number of items of each of the trainings of ``list_training_splits``."""
+    return [count_training_items(data, splits, data_scale) for splits in list_training_splits(recipe)]
+
+
+def _describe_small_set(recipe: ClassificationRecipe, num_items: int) -> tuple[str, ...]:
+    """Return a sentence about a training set that is smaller than one batch."""
+    if not recipe.by_epoch or num_items >= recipe.batch_size:
+        return ()
+    return (
+        f"{num_items} training images are fewer than one batch of {recipe.batch_size}, so each epoch is one step with "
+        "all of them; a smaller batch_size makes more steps",
+    )
 
 
 def _require_even_pieces(batch_size: int, processes: int, pieces: int) -> None:

@@ -131,6 +131,11 @@ class ImageRecipe(ClassificationRecipe):
         """Whether each micro-batch draws random numbers of its own; mixup also pairs its images only."""
         return super().draws_per_piece or self.mixup > 0 or self.cutmix > 0
 
+    @property
+    def needs_complete_batches(self) -> bool:
+        """Whether a set that is smaller than one batch is refused: it may have an odd number, which has no pairs."""
+        return self.mixup > 0 or self.cutmix > 0
+
 
 class FrozenRecipe(ProtocolSettings):
     """The settings that all protocols on frozen features share; the backbone runs in fp32 and without augmentation.

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from pydantic import ValidationError
 
 from engine.recipe import ITEM_LIMITS, ProtocolSettings, StrictConfig
+from engine.settings.scaled_rates import RateScaler, ScaledRate
 from engine.settings.setting_text import parse_setting, split_override
 from foundation.display_text import shorten_value
 from foundation.errors import ConfigError
@@ -31,11 +32,20 @@ class ResolvedProtocol(Generic[RecipeT]):
         version: version of the protocol's file.
         source: where the recipe's values come from.
         recipe: the recipe after applying the tier and the overrides.
+        rate_settings: dotted names of the learning rates that follow the batch size.
+        scaled_rates: those of them that did, because it is another one than theirs.
     """
 
     version: int
     source: str
     recipe: RecipeT
+    rate_settings: tuple[str, ...] = ()
+    scaled_rates: tuple[ScaledRate, ...] = ()
+
+    @property
+    def scaled_settings(self) -> tuple[str, ...]:
+        """Dotted names of the rates that followed the batch size."""
+        return tuple(rate.name for rate in self.scaled_rates)
 
 
 def load_protocol(
@@ -44,7 +54,8 @@ def load_protocol(
     """Read a protocol file and resolve its recipe.
 
     The file defines ``version``, ``source``, ``recipe`` (a dict) and ``tiers`` (changes for smoke and short runs,
-    by dotted key). Overrides are applied last.
+    by dotted key). Overrides are applied last. The rates that the file names in ``scaled_with_batch``, if any, then
+    follow the batch size (``engine.settings.scaled_rates``).
 
     Args:
         path: one of our own config files (it is executed).
@@ -58,14 +69,19 @@ def load_protocol(
     file = _read_protocol_file(path)
     # Validating first fills in the defaults, so that an override may name a setting that the file leaves out.
     recipe = _validate_recipe(recipe_type, file["recipe"], str(path.name)).model_dump()
+    rates = tuple(file.get("scaled_with_batch", ()))
+    scaler = RateScaler(recipe, rates)
     # ``!r`` writes a value as a Python literal, which ``parse_value`` reads back unchanged.
-    changes = [] if tier == "full" else [f"{key}={value!r}" for key, value in file["tiers"][tier].items()]
-    for change in [*changes, *overrides]:
-        recipe = _apply_override(recipe, change)
+    in_tier = [] if tier == "full" else [f"{key}={value!r}" for key, value in file["tiers"][tier].items()]
+    for changes in (in_tier, overrides):
+        for change in changes:
+            recipe = _apply_override(recipe, change)
+        scaler.note_given_rates(recipe, [split_override(change)[0] for change in changes])
+    scaled = scaler.scale_rates(recipe)
     resolved = _validate_recipe(recipe_type, recipe, "--set")
     if tier == "full":
         _require_no_limit(resolved)
-    return ResolvedProtocol(file["version"], file["source"], resolved)
+    return ResolvedProtocol(file["version"], file["source"], resolved, rates, scaled)
 
 
 def _require_no_limit(recipe: ProtocolSettings) -> None:

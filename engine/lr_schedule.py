@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.recipe import TrainingRecipe
+from foundation.errors import UserError
 
 MIN_START_FACTOR = 1e-8
 """mmengine requires a factor above 0; at 1e-8 of the rate the first step changes nothing."""
@@ -49,6 +50,52 @@ def build_lr_schedulers(recipe: TrainingRecipe, steps_per_epoch: int) -> list[di
     return [*schedulers, main_phases[setting.name]]
 
 
+def count_epoch_steps(num_items: int, batch_size: int, drop_last: bool) -> int:
+    """Return the number of batches in one pass over items: at least one, also where the incomplete batch is dropped.
+
+    Args:
+        num_items: number of items.
+        batch_size: items of a batch.
+        drop_last: whether the incomplete batch at the end is left out if there is a complete one.
+
+    >>> [count_epoch_steps(items, 512, drop_last=True) for items in (2040, 512, 511, 40)]
+    [3, 1, 1, 1]
+    >>> [count_epoch_steps(items, 512, drop_last=False) for items in (2040, 512, 511, 40)]
+    [4, 1, 1, 1]
+    """
+    # -(-a // b) rounds a / b up
+    return max(1, num_items // batch_size) if drop_last else -(-num_items // batch_size)
+
+
+def drops_last_batch(recipe: TrainingRecipe, num_items: int) -> bool:
+    """Return whether the incomplete batch at the end of each epoch is left out.
+
+    A set that is smaller than one batch is one batch: without it an epoch would have no step.
+
+    Args:
+        recipe: counts epochs or iterations (a stream that is counted in iterations has no end).
+        num_items: number of training items.
+    """
+    return recipe.by_epoch and recipe.drop_last and num_items >= recipe.batch_size
+
+
+def require_complete_batch(recipe: TrainingRecipe, num_items: int) -> None:
+    """Require a complete batch where the recipe takes no other.
+
+    Args:
+        recipe: gives the batch size, and whether its batches must be complete.
+        num_items: number of training items.
+
+    Raises:
+        UserError: there are fewer items than that.
+    """
+    if recipe.needs_complete_batches and num_items < recipe.batch_size:
+        raise UserError(
+            f"there are {num_items} training items, fewer than one batch of {recipe.batch_size}; set "
+            f"batch_size to {num_items} or less"
+        )
+
+
 def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int) -> int:
     """Return the number of optimizer steps in one pass over the training items, with any number of processes.
 
@@ -56,18 +103,17 @@ def count_steps_per_epoch(recipe: TrainingRecipe, num_items: int) -> int:
         recipe: gives the batch size, and whether the incomplete batch at the end is dropped.
         num_items: number of training items.
     """
-    # -(-a // b) rounds a / b up
-    return num_items // recipe.batch_size if recipe.drop_last else -(-num_items // recipe.batch_size)
+    return count_epoch_steps(num_items, recipe.batch_size, recipe.drop_last)
 
 
 def count_last_batch(recipe: TrainingRecipe, num_items: int) -> int:
     """Return the number of items in the incomplete batch at the end of each epoch; 0 without one.
 
     Args:
-        recipe: counts epochs or iterations (a stream that is counted in iterations has no end).
+        recipe: counts epochs or iterations.
         num_items: number of training items.
     """
-    return num_items % recipe.batch_size if recipe.by_epoch and not recipe.drop_last else 0
+    return num_items % recipe.batch_size if recipe.by_epoch and not drops_last_batch(recipe, num_items) else 0
 
 
 def count_repeated_items(recipe: TrainingRecipe, num_items: int, num_processes: int) -> int:

@@ -105,7 +105,8 @@ class OptimizerConfig(StrictConfig):
 
     Attributes:
         name: ``AdamW`` or ``SGD``.
-        lr: learning rate for the recipe's complete batch (it is not scaled by batch size / 256); 1e-12 or above.
+        lr: learning rate for the recipe's complete batch, not for 256 images; 1e-12 or above. Where the protocol's file
+            says so, loading it has scaled the rate with the batch size (``engine.settings.scaled_rates``).
         weight_decay: not applied to one-dimensional parameters, position embeddings and class tokens.
         betas: of AdamW.
         momentum: of SGD.
@@ -176,7 +177,8 @@ class TrainingRecipe(ProtocolSettings):
             gradients add up to the gradient of the complete batch, which changes the last digits. Where each
             micro-batch draws random numbers of its own, it is part of the identity. It also changes what batch norm
             averages over, so a plan adds that to the identity (``engine.training_checks.batch_norm``).
-        drop_last: skip the incomplete batch at the end of an epoch (it has other items in every epoch).
+        drop_last: skip the incomplete batch at the end of an epoch (it has other items in every epoch). A set that is
+            smaller than one batch is one batch all the same, except where ``needs_complete_batches``.
         optimizer: the optimizer.
         schedule: the learning rate over time.
         clip_grad: largest gradient norm, or ``None``.
@@ -232,6 +234,11 @@ class TrainingRecipe(ProtocolSettings):
     @property
     def draws_per_piece(self) -> bool:
         """Whether each micro-batch draws random numbers of its own, so that ``accumulate`` changes the number."""
+        return False
+
+    @property
+    def needs_complete_batches(self) -> bool:
+        """Whether a set that is smaller than one batch is refused."""
         return False
 
     def identity_settings(self) -> dict[str, Any]:

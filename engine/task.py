@@ -215,7 +215,10 @@ class RunPlan:
         num_expected_items: number of items that must be scored.
         steps: names of the phases, for display.
         file_settings: of settings that the backbone cannot follow, the protocol's own values by name.
-        notes: sentences about what was adapted to the backbone.
+        notes: sentences about what was adapted to the backbone, the batch size or the data.
+        rate_settings: names of the learning rates that follow the batch size by the protocol's rule, unless they are
+            given beside it (``engine.settings.scaled_rates``).
+        scaled_settings: those of them that did.
         loading_fixes: corrections of how the start weights are used, for ``StartCheckpoint.loading_fixes``.
     """
 
@@ -227,6 +230,8 @@ class RunPlan:
     steps: tuple[str, ...]
     file_settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rate_settings: tuple[str, ...] = ()
+    scaled_settings: tuple[str, ...] = ()
     loading_fixes: tuple[str, ...] = ()
 
 

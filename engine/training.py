@@ -37,7 +37,12 @@ from engine.device import (
     translate_oom_error,
 )
 from engine.grad_accumulation import MicroBatchEpochLoop, MicroBatchIterLoop
-from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch
+from engine.lr_schedule import (
+    build_lr_schedulers,
+    count_steps_per_epoch,
+    drops_last_batch,
+    require_complete_batch,
+)
 from engine.optimizer import create_optim_wrapper
 from engine.processes.batch_norm import synchronise_batch_norm
 from engine.processes.library_programs import start_no_programs
@@ -53,7 +58,6 @@ from engine.training_checks.shared_buffers import SharedBuffersHook
 from engine.training_checks.training_space import require_checkpoint_space
 from engine.training_reports import mlflow_backend  # noqa: F401 - registers it with mmengine
 from engine.training_reports.progress_hook import ProgressHook
-from foundation.errors import UserError
 
 _HARMLESS_WARNINGS = (
     "Setting (OMP|MKL)_NUM_THREADS",  # by mmengine, after torch has read them
@@ -303,13 +307,11 @@ def make_deterministic() -> None:
 def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
     size, processes = job.recipe.batch_size, get_dist_info()[1]
     require_even_batch(size)
-    if job.recipe.drop_last and len(job.train_dataset) < size:
-        raise UserError(
-            f"there are {len(job.train_dataset)} training items, fewer than one batch of {size}; set batch_size"
-        )
+    require_complete_batch(job.recipe, len(job.train_dataset))
+    drop_last = drops_last_batch(job.recipe, len(job.train_dataset))
     sampler: Sampler[Any] = InfiniteSeededSampler(job.train_dataset, job.seed)
     if job.recipe.by_epoch:
-        sampler = SeededSampler(job.train_dataset, job.seed, size, job.recipe.drop_last)
+        sampler = SeededSampler(job.train_dataset, job.seed, size, drop_last)
     return DataLoader(
         SeededDataset(job.train_dataset),
         batch_size=size // processes,
@@ -318,7 +320,7 @@ def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:
         worker_init_fn=report_lost_batches,
         collate_fn=job.collate_fn,
         pin_memory=job.device == "cuda",
-        drop_last=job.recipe.drop_last and job.recipe.by_epoch,
+        drop_last=drop_last,
     )
 
 

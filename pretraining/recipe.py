@@ -64,6 +64,14 @@ class PretrainRecipe(TrainingRecipe):
     ema: float | None = Field(default=None, gt=0, lt=1)
     knn_monitor: KnnMonitorSettings = KnnMonitorSettings()
 
+    @property
+    def needs_complete_batches(self) -> bool:
+        """Whether a set that is smaller than one batch is refused.
+
+        Batches are large, and the rate and MoCo-v3's negatives are for all of them; one that fits the set is better.
+        """
+        return self.drop_last
+
     @model_validator(mode="after")
     def _check_ranges(self) -> PretrainRecipe:
         if not 0 < self.scale[0] <= self.scale[1] <= 1:

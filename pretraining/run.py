@@ -14,7 +14,13 @@ from torch.utils.data import default_collate
 from backbones.create import CreatedBackbone
 from engine.checkpoints import read_checkpoint
 from engine.device import decide_on_rank0, get_dist_info, require_even_batch
-from engine.lr_schedule import count_last_batch, count_repeated_items, count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import (
+    count_last_batch,
+    count_repeated_items,
+    count_steps_per_epoch,
+    list_schedule_fixes,
+    require_complete_batch,
+)
 from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
 from engine.training import TrainingJob, train_model
@@ -109,9 +115,10 @@ def describe_training(method: PretrainMethod, recipe: PretrainRecipe, num_images
         num_images: number of training images.
 
     Raises:
-        UserError: the processes cannot share a batch.
+        UserError: the processes cannot share a batch, or there are too few images for one that must be complete.
     """
     require_even_batch(recipe.batch_size)
+    require_complete_batch(recipe, num_images)
     processes = get_dist_info()[1]
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, num_images))
     last_batch = count_last_batch(recipe, num_images)

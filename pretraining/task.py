@@ -9,6 +9,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.settings.scaled_rates import describe_scaled_rates
 from engine.task import DataReport, DecodeLevel, MetricSpec, RunPlan, RunRequest, Task, TaskOutcome
 from foundation.errors import UserError
 from foundation.run_scope import memoize_in_run
@@ -160,6 +161,9 @@ class PretrainTask(Task):
             backbone_kwargs=arguments,
             num_expected_items=-(-recipe.length // interval),
             steps=("train", "export the encoder", "draw"),
+            notes=describe_scaled_rates(protocol.scaled_rates),
+            rate_settings=protocol.rate_settings,
+            scaled_settings=protocol.scaled_settings,
         )
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from benchmarks.matrix.calibration import Calibration, describe_machine
 from benchmarks.resolve_cell import CellParts
 from engine.device import describe_device
+from engine.lr_schedule import count_epoch_steps
 from foundation.errors import RecordError
 from foundation.plural import format_count
 from results.records.record import Record
@@ -274,4 +275,4 @@ def count_planned_steps(parts: CellParts) -> int | None:
     if not epochs or not batch or not items or any(recipe.get("search", {}).values()):
         return None
     items = round(items * parts.request.data_scale)
-    return int(epochs * (items // batch if recipe.get("drop_last") else -(-items // batch)))
+    return int(epochs * count_epoch_steps(items, batch, bool(recipe.get("drop_last"))))

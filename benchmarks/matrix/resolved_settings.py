@@ -12,9 +12,10 @@ from engine.task import PreparedBackbone
 from foundation.errors import BenchError
 from results.records.flat_settings import flatten_settings
 
-SettingSource = Literal["protocol", "tier", "--set", "the backbone", "derived"]
+SettingSource = Literal["protocol", "tier", "--set", "batch_size", "the backbone", "derived"]
 """``protocol``: its file, or the default of the setting. ``tier``: what the tier changes. ``--set``: the user.
-``the backbone``: it cannot follow the protocol. ``derived``: follows from the data, the backbone or the machine."""
+``batch_size``: a rate that follows it by the protocol's rule. ``the backbone``: it cannot follow the protocol.
+``derived``: follows from the data, the backbone or the machine."""
 
 _MISSING = object()
 """Stands for a setting that another plan does not have; ``None`` is a value."""
@@ -53,6 +54,8 @@ def _list_counting_settings(parts: CellParts) -> Iterator[ResolvedSetting]:
         source: SettingSource = "protocol"
         if name in named:
             source = "--set"
+        elif name in parts.plan.scaled_settings:
+            source = "batch_size"
         elif name in parts.plan.file_settings:
             source = "the backbone"
         elif full is not None and full.get(name, _MISSING) != value:

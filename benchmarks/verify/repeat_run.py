@@ -76,7 +76,9 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
             f"{record.protocol_version}"
         )
     stated = dict(flatten_settings(record.config["recipe"] | record.non_identity_settings))
-    names = [name for name in (*again.file_values, "accumulate") if name in stated]
+    # rates are stated, even where they are those of the file: beside another batch size they would follow it
+    named = (*again.file_values, *again.plan.rate_settings, "accumulate")
+    names = [name for name in dict.fromkeys(named) if name in stated]
     request = CellRequest(
         task=record.task,
         backbone=record.backbone.name,

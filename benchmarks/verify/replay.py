@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,8 @@ class ReplayedPlan(NamedTuple):
         plan: today's plan under these settings.
         file_values: value in the protocol's file of each setting in which the record differs from it, by dotted name;
             ``None`` where the file has no such setting.
-        adapted: those of them that follow from what the backbone can, so that no command names them.
+        adapted: those of them that follow from what the backbone can or from the batch size, so that no command need
+            name them.
         computed: names of entries besides the recipe (data scale, training data ...) that the plan computes otherwise
             than the record has them.
     """
@@ -118,16 +119,39 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
         for name in PLANNING_SETTINGS
         if name in record.non_identity_settings and name in in_file.non_identity_settings
     }
-    plan = task.plan(
-        replace(request, overrides=format_overrides({name: stated[name] for name in changed} | neutral)), data
-    )
+    named = {name: stated[name] for name in changed if name not in in_file.rate_settings} | neutral
+    given = {name: stated[name] for name in in_file.rate_settings if name in stated}
+    differing = {name: value for name, value in given.items() if name in changed}
+    followed = _find_followed_rates(lambda words: task.plan(replace(request, overrides=words), data), named, differing)
+    plan = task.plan(replace(request, overrides=format_overrides(named | given)), data)
     # through JSON, as the record has been: a tuple becomes a list
     again, before = json.loads(json.dumps(dict(plan.config))), record.config
     computed = [
         name for name in again.keys() | before.keys() if name != "recipe" and again.get(name) != before.get(name)
     ]
     computed += [name for name, value in flatten_settings(again["recipe"]) if (name, value) not in stated.items()]
-    return ReplayedPlan(plan, file_values, frozenset(file_values) - changed.keys(), sorted(computed))
+    adapted = frozenset(file_values) - changed.keys() | followed
+    return ReplayedPlan(plan, file_values, adapted, sorted(computed))
+
+
+def _find_followed_rates(
+    make_plan: Callable[[tuple[str, ...]], RunPlan], settings: Mapping[str, Any], rates: Mapping[str, Any]
+) -> set[str]:
+    """Return the rates that a record has because of its batch size, so that no command need name them.
+
+    Args:
+        make_plan: plans the record's run with these overrides.
+        settings: the overrides without rates.
+        rates: the record's value of each rate that the protocol's rule covers and that is not the file's.
+    """
+    try:
+        plan = make_plan(format_overrides(settings)) if rates else None
+    except BenchError:  # without the record's own rates its settings do not fit each other
+        plan = None
+    if plan is None:
+        return set()
+    recipe = dict(flatten_settings(plan.config["recipe"]))
+    return {name for name in plan.scaled_settings if recipe.get(name) == rates.get(name)}
 
 
 def format_overrides(settings: Mapping[str, Any]) -> tuple[str, ...]:

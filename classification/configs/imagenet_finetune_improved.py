@@ -19,7 +19,7 @@ recipe = {
         "layer_decay": 0.85,
         "swin_layers": "mae_lite",
     },
-    "schedule": {"name": "cosine", "warmup": 5, "end_lr": 1e-6},
+    "schedule": {"name": "cosine", "warmup": 5, "warmup_peak": "next_step", "end_lr": 1e-6},
     "img_size": 224,
     "crop_pct": 0.875,  # resize to 256 px, crop 224 px
     "pool": "avg",
@@ -30,6 +30,9 @@ recipe = {
     "train_on": "train+val",  # all official training images; the last epoch is tested
     "workers": 8,
 }
+
+# 1e-3 per 256 images: the rate follows the batch size
+scaled_with_batch = ["optimizer.lr"]
 
 tiers = {
     # only shows that the protocol runs

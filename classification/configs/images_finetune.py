@@ -1,6 +1,6 @@
 """Fine-tuning by the papers' transfer recipe, for data sets that have no config file of their own."""
 
-version = 1
+version = 2
 
 source = (
     "MAE-Lite, transfer: SGD with Nesterov momentum, batch 512, RRC and flip only, mean of patch tokens; warm-up and "
@@ -11,14 +11,18 @@ source = (
 recipe = {
     "epochs": 100,  # ours
     "batch_size": 512,
+    "drop_last": True,  # as the authors' loader; a set of fewer images is one batch
     "optimizer": {"name": "SGD", "lr": 0.03, "momentum": 0.9, "nesterov": True, "layer_decay": 0.75},
-    "schedule": {"name": "cosine", "warmup": 20, "end_lr": 1e-6},
+    "schedule": {"name": "cosine", "warmup": 20, "warmup_peak": "next_step", "end_lr": 1e-6},
     "clip_grad": 1.0,
     "img_size": 224,
     "pool": "avg",
     # train_on stays "train": the epoch is chosen on val
     "workers": 2,
 }
+
+# the authors' code gives rates per image
+scaled_with_batch = ["optimizer.lr"]
 
 tiers = {
     # only shows that the protocol runs

@@ -22,6 +22,9 @@ recipe = {
     "workers": 8,
 }
 
+# 1.5e-4 per 256 images: the rate follows the batch size
+scaled_with_batch = ["optimizer.lr"]
+
 # ours: for trying things out; no result of these tiers is comparable with the papers
 tiers = {
     "smoke": {
@@ -33,5 +36,5 @@ tiers = {
         "knn_monitor.bank_size": 100,
         "knn_monitor.num_queries": 28,
     },
-    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},  # 1.5e-4 x 256 / 256
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256},
 }

@@ -1,6 +1,6 @@
 """MoCo-v3 as the papers use it to pre-train ViT-Tiny."""
 
-version = 1
+version = 2
 
 source = (
     "MAE-Lite (arXiv 2205.14443), projects/mocov3: AdamW, rate 1.5e-4 x 1024 / 256, 400 epochs, 40 of warm-up from "
@@ -19,6 +19,9 @@ recipe = {
     "workers": 8,
 }
 
+# 1.5e-4 per 256 images: the rate follows the batch size, and the start of the warm-up does not
+scaled_with_batch = ["optimizer.lr"]
+
 # ours: for trying things out
 tiers = {
     "smoke": {
@@ -30,5 +33,5 @@ tiers = {
         "knn_monitor.bank_size": 100,
         "knn_monitor.num_queries": 28,
     },
-    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1.5e-4},  # 1.5e-4 x 256 / 256
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256},
 }

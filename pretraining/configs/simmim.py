@@ -27,6 +27,9 @@ recipe = {
     "workers": 8,
 }
 
+# the authors' code gives both per image, from the batch of 2048
+scaled_with_batch = ["optimizer.lr", "schedule.warmup_start"]
+
 # ours: for trying things out
 tiers = {
     "smoke": {
@@ -38,5 +41,5 @@ tiers = {
         "knn_monitor.bank_size": 100,
         "knn_monitor.num_queries": 28,
     },
-    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256, "optimizer.lr": 1e-4},
+    "short": {"epochs": 20, "schedule.warmup": 2, "batch_size": 256},
 }

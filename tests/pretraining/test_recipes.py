@@ -104,10 +104,10 @@ def test_the_most_particular_recipe_is_taken(tmp_path: Path) -> None:
     from backbones.weights import InitialWeights
     from engine.task import RunRequest
 
-    for backbone, batch in (("vit_nano", 64), ("hiera_lite", 4096)):
+    for backbone, batch in (("vit_nano", 64), ("hiera_lite", 256)):
         task = PretrainTask("mae", "digits")
         request = RunRequest(
-            get_card(backbone), InitialWeights("random", None, None), "mae", "full", 0, (), tmp_path, "cpu"
+            get_card(backbone), InitialWeights("random", None, None), "mae", "short", 0, (), tmp_path, "cpu"
         )
         plan = task.plan(request, task.check_data(tmp_path))
         assert plan.config["recipe"]["batch_size"] == batch

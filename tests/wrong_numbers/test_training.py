@@ -34,7 +34,7 @@ from classification.recipe import (
 )
 from engine import lr_schedule
 from engine.knn import predict_knn
-from engine.lr_schedule import build_lr_schedulers, count_steps_per_epoch, list_schedule_fixes
+from engine.lr_schedule import build_lr_schedulers, count_last_batch, count_steps_per_epoch, list_schedule_fixes
 from engine.recipe import OptimizerConfig
 from engine.training import _build_train_loader, train_model
 from engine.training_checks import divergence
@@ -128,9 +128,40 @@ def test_a_plan_counts_the_steps_that_the_loader_makes(
 ) -> None:
     for module in ("mmengine.dataset.sampler", "engine.training"):
         monkeypatch.setattr(f"{module}.get_dist_info", lambda: (0, processes))
-    for items, drop_last in itertools.product(range(12, 40), (False, True)):
+    for items, drop_last in itertools.product(range(3, 40), (False, True)):  # also fewer than one batch
         job = make_job(tmp_path, items=items, recipe_batch_size=12, recipe_drop_last=drop_last)
         assert len(_build_train_loader(job)) == count_steps_per_epoch(job.recipe, items), (items, drop_last)
+
+
+def test_a_set_that_is_smaller_than_a_batch_is_one_batch(tmp_path: Path) -> None:
+    """Dropping it would leave an epoch without a step, and a training that changes nothing."""
+    for items, sizes in ((5, [5]), (12, [12]), (23, [12]), (24, [12, 12])):
+        job = make_job(tmp_path, items=items, recipe_batch_size=12, recipe_drop_last=True)
+        assert [len(batch["item"]) for batch in _build_train_loader(job)] == sizes
+        assert count_last_batch(job.recipe, items) == (5 if items == 5 else 0)
+    # a stream of iterations repeats the set, so its batches are always complete
+    job = make_job(
+        tmp_path, items=5, recipe_batch_size=12, recipe_drop_last=True, recipe_epochs=None, recipe_iterations=4
+    )
+    assert len(next(iter(_build_train_loader(job)))["item"]) == 12
+    assert count_last_batch(job.recipe, 5) == 0
+
+
+def test_a_plan_says_that_a_set_is_one_batch_or_refuses_it(tmp_path: Path) -> None:
+    (sentence,) = plan_digits("batch_size=2048", "drop_last=true").notes
+    assert "1169 training images are fewer than one batch of 2048, so each epoch is one step" in sentence
+    assert plan_digits("batch_size=512", "drop_last=true").notes == ()
+
+    few = "there are 1169 training items, fewer than one batch of 2048; set batch_size to 1169 or less"
+    task = PretrainTask("mae", "digits")
+    asked = make_request("mae", checkpoint="random", overrides=("batch_size=2048", "drop_last=true"))
+    with pytest.raises(UserError, match=few):
+        task.plan(asked, task.check_data(tmp_path))
+    mixed = make_recipe(drop_last=True, batch_size=2048).model_dump() | {"img_size": 32, "mixup": 0.8}
+    recipe, data = ImageRecipe.model_validate(mixed), DIGITS.check_data(Path())
+    with pytest.raises(UserError, match=few):
+        _describe_training(recipe, make_request("finetune"), data, {})
+    assert _describe_training(recipe.model_copy(update={"mixup": 0.0}), make_request("finetune"), data, {}) == {}
 
 
 def plan_digits(*overrides: str, **changes: Any) -> Any:
@@ -148,10 +179,10 @@ def test_the_plans_mark_a_warm_up_of_one_step(tmp_path: Path) -> None:
     assert "fixes" not in plan_digits("schedule.warmup_start=4e-3", **few).config, "it starts at the full rate"
 
     task = PretrainTask("mae", "digits")
-    words = ("epochs=4", "schedule.warmup=1", "batch_size=2048")
+    words = ("epochs=4", "schedule.warmup=1", "schedule.warmup_peak=last_step", "batch_size=2048")
     asked = make_request("mae", backbone="vit_pico", checkpoint="random", overrides=words)
     assert task.plan(asked, task.check_data(tmp_path)).config.items() >= marked.items()
-    fewer = replace(asked, overrides=(*words[:2], "batch_size=256"))
+    fewer = replace(asked, overrides=(*words[:3], "batch_size=256"))
     assert "fixes" not in task.plan(fewer, task.check_data(tmp_path)).config
 
     asked = make_request("upernet", overrides=("iterations=4", "schedule.warmup=1"))

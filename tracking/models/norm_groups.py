@@ -5,6 +5,7 @@ Imports no torch.
 
 from __future__ import annotations
 
+from engine.lr_schedule import count_last_batch
 from engine.recipe import TrainingRecipe
 from engine.training_checks.batch_norm import count_norm_groups
 from foundation.errors import ConfigError
@@ -27,7 +28,7 @@ def require_whole_groups(recipe: TrainingRecipe, norm_group: int, num_pairs: int
     """
     batch, pieces = recipe.batch_size, recipe.accumulate
     # the incomplete batch at the end of an epoch is dealt out to the processes too
-    rest = num_pairs % batch if recipe.by_epoch and not recipe.drop_last else 0
+    rest = count_last_batch(recipe, num_pairs)
     for size in filter(None, (batch, rest)):
         whole = count_norm_groups(size, norm_group)
         own, torn = divmod(size, num_processes)

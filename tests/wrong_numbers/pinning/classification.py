@@ -42,7 +42,12 @@ from tests.wrong_numbers.pinning.inputs import (
     make_features,
     make_photo,
 )
-from tests.wrong_numbers.pinning.recipes import describe_settings, list_config_files, trace_learning_rates
+from tests.wrong_numbers.pinning.recipes import (
+    describe_settings,
+    list_config_files,
+    state_learning_rate,
+    trace_learning_rates,
+)
 
 FILES = list_config_files("classification")
 SPLIT_COUNTS = {"train": 60, "val": 32, "test": 16}
@@ -121,7 +126,7 @@ def train_protocol(name: str) -> FirstSteps:
         card = TOKEN_CARD
     else:
         small.append("img_size=32")
-    small += ["search.lr=[]", "search.layer_decay=[]"]
+    small += ["search.lr=[]", "search.layer_decay=[]", state_learning_rate(found.file, found.recipe_type)]
     folder = get_work_folder(name)
     return run_first_steps(found.task, found.protocol, card, small, write_image_set(found.task.name), folder)
 

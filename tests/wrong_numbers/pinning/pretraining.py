@@ -31,7 +31,12 @@ from results.records.identity import compute_digest
 from tests.wrong_numbers.pinning.datasets import write_image_set
 from tests.wrong_numbers.pinning.first_steps import FirstSteps, run_first_steps
 from tests.wrong_numbers.pinning.inputs import HALF, TOKEN_CARD, describe_pixels, get_work_folder, make_photo
-from tests.wrong_numbers.pinning.recipes import describe_settings, list_config_files, trace_learning_rates
+from tests.wrong_numbers.pinning.recipes import (
+    describe_settings,
+    list_config_files,
+    state_learning_rate,
+    trace_learning_rates,
+)
 
 FILES = list_config_files("pretraining")
 
@@ -140,6 +145,7 @@ def train_protocol(name: str) -> FirstSteps:
     method, data, card = find_method(name)
     small = ["batch_size=8", "schedule.warmup=0", "loggers=[]", "workers=0", "knn_monitor.interval=0"]
     small += ["knn_monitor.bank_size=20", "knn_monitor.num_queries=4", "knn_monitor.k=2"]
+    small.append(state_learning_rate(FILES[name], method.load_recipe_class()))
     if method.name == "mocov3":
         # few epochs and a low momentum, whose rise then shows in three steps
         small += ["hidden_dim=32", "out_dim=16", "epochs=2", "momentum=0.5"]

@@ -51,6 +51,11 @@ def _iter_flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[
             yield f"{prefix}{key}", value
 
 
+def state_learning_rate(file: Path, recipe_type: type[TrainingRecipe]) -> str:
+    """Return the rate of a protocol's file as an override, so that it does not follow the small batch of a test."""
+    return f"optimizer.lr={load_protocol(file, recipe_type, 'full', ['loggers=[]']).recipe.optimizer.lr!r}"
+
+
 def trace_learning_rates(recipe: TrainingRecipe, base_rates: Sequence[float]) -> dict[str, Any]:
     """Step the schedule of a full training without a model, and return the learning rates at some steps.
 
