@@ -65,7 +65,7 @@ def add_distillation_head(name: str, model: Any) -> None:
     if count_class_tokens(model) != 1 or get_own_pooling(model) != "avg" or not isinstance(head, nn.Linear):
         raise UserError(
             f"{name} cannot learn from a teacher by its class token: that takes one class token beside the mean of the "
-            "patch tokens, which is classified; add --set distill.token=none, so that one classifier learns from both"
+            "patch tokens, which is classified; for one classifier that learns from both, --set distill.class_token=false"
         )
     # the same kind of norm as in front of the first classifier; Identity where the tokens are normed before pooling
     model.dist_norm = copy.deepcopy(getattr(model, "fc_norm", None) or nn.Identity())

@@ -158,7 +158,7 @@ class DistilledClassifier(Classifier):
     training step.
 
     Args:
-        backbone: timm model; with ``distill.token=class`` one with a second classifier
+        backbone: timm model; with ``distill.class_token`` one with a second classifier
             (``backbones.distillation_head``).
         classifier: the settings of the labels' part.
         distill: the settings of the teacher's part.
@@ -177,7 +177,7 @@ class DistilledClassifier(Classifier):
         """Return the mean loss of images as both networks see them; see ``Classifier.compute_loss``."""
         if self._teacher is None:
             self._teacher = self._open_teacher()
-        if self.distill.token == "class":
+        if self.distill.class_token:
             logits, taught_logits = self.backbone.forward_heads(images)
         else:
             logits = taught_logits = self.backbone(images)

@@ -105,7 +105,7 @@ def resolve_protocol(
     more: dict[str, Any] = {}
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
-        if isinstance(recipe, DistillRecipe) and recipe.distill.token == "class":
+        if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
             arguments[DISTILLATION_HEAD] = True
         more = _describe_training(recipe, request, data, arguments)
     if isinstance(recipe, KnnRecipe):

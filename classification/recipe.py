@@ -140,26 +140,26 @@ class DistillConfig(StrictConfig):
     Attributes:
         kind: ``hard`` takes the class that the teacher finds most likely as a label; ``soft`` takes its probabilities.
         alpha: weight of the teacher's part of the loss, above 0 to 1; the labels' part has 1 - alpha. With
-            ``token=class`` below 1, because each part trains a classifier of its own.
+            ``class_token`` below 1, because each part trains a classifier of its own.
         tau: temperature of both probabilities of ``soft``, 0.01 to 100.
-        token: ``class`` gives the class token a classifier of its own, which learns from the teacher, while the mean of
-            the patch tokens learns from the labels; the mean of both outputs is tested. With ``none`` one classifier
-            learns from both.
+        class_token: give the class token a classifier of its own, which learns from the teacher, while the mean of the
+            patch tokens learns from the labels; the mean of both outputs is tested. If ``False``, one classifier learns
+            from both.
     """
 
     kind: Literal["hard", "soft"] = "hard"
     alpha: float = Field(default=0.5, gt=0, le=1)
     tau: DistillTemperature = 1.0
-    token: Literal["class", "none"] = "class"
+    class_token: bool = True
 
     @model_validator(mode="after")
     def _check_parts(self) -> DistillConfig:
         if self.kind == "hard" and self.tau != 1:
             raise ValueError("tau is the temperature of kind=soft, and a hard label has none; leave it at 1")
-        if self.token == "class" and self.alpha == 1:
+        if self.class_token and self.alpha == 1:
             raise ValueError(
-                "with token=class the classifier of the labels would learn nothing at alpha=1, and half of the answer "
-                "would be random; set alpha below 1, or token=none"
+                "with class_token the classifier of the labels would learn nothing at alpha=1, and half of the answer "
+                "would be random; set alpha below 1, or class_token=false"
             )
         return self
 
@@ -183,10 +183,10 @@ class DistillRecipe(ImageRecipe):
 
     @model_validator(mode="after")
     def _check_free_token(self) -> DistillRecipe:
-        if self.distill.token == "class" and self.pool != "avg":
+        if self.distill.class_token and self.pool != "avg":
             raise ValueError(
-                "distill.token=class gives the class token to the teacher's classifier, so the labels' classifier "
-                "cannot read it; set pool=avg, or distill.token=none"
+                "distill.class_token gives the class token to the teacher's classifier, so the labels' classifier "
+                "cannot read it; set pool=avg, or distill.class_token=false"
             )
         return self
 

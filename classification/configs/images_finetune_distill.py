@@ -16,7 +16,7 @@ recipe = {
     "img_size": 224,
     "pool": "avg",
     "teacher": None,  # whoever runs it names one: nobody else has a teacher for these classes
-    "distill": {"kind": "hard", "alpha": 0.5, "token": "class"},
+    "distill": {"kind": "hard", "alpha": 0.5, "class_token": True},
     "workers": 2,
 }
 
