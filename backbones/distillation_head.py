@@ -65,7 +65,7 @@ def add_distillation_head(name: str, model: Any) -> None:
     if count_class_tokens(model) != 1 or get_own_pooling(model) != "avg" or not isinstance(head, nn.Linear):
         raise UserError(
             f"{name} cannot learn from a teacher by its class token: that takes one class token beside the mean of the "
-            "patch tokens, which is classified; for one classifier that learns from both, --set distill.class_token=false"
+            "patch tokens, which is classified; one classifier learns from both with --set distill.class_token=false"
         )
     # the same kind of norm as in front of the first classifier; Identity where the tokens are normed before pooling
     model.dist_norm = copy.deepcopy(getattr(model, "fc_norm", None) or nn.Identity())
@@ -74,7 +74,8 @@ def add_distillation_head(name: str, model: Any) -> None:
     trunc_normal_(model.head_dist.weight, std=0.02)
     nn.init.zeros_(model.head_dist.bias)
     # another class, and not another attribute ``forward``: a copy of the model would call that of the original
-    model.__class__ = _make_two_head_class(type(model))
+    kind: Any = type(model)
+    model.__class__ = _make_two_head_class(kind)
 
 
 @cache

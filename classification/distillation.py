@@ -177,10 +177,11 @@ class DistilledClassifier(Classifier):
         """Return the mean loss of images as both networks see them; see ``Classifier.compute_loss``."""
         if self._teacher is None:
             self._teacher = self._open_teacher()
+        backbone: Any = self.backbone
         if self.distill.class_token:
-            logits, taught_logits = self.backbone.forward_heads(images)
+            logits, taught_logits = backbone.forward_heads(images)
         else:
-            logits = taught_logits = self.backbone(images)
+            logits = taught_logits = backbone(images)
         labels_loss = functional.cross_entropy(logits.float(), targets, label_smoothing=label_smoothing)
         answers = self._teacher.compute_logits(images)
         teacher_loss = compute_teacher_loss(taught_logits, answers, self.distill.kind, self.distill.tau)
