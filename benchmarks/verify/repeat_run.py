@@ -76,7 +76,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
             f"{record.protocol_version}"
         )
     stated = dict(flatten_settings(record.config["recipe"] | record.non_identity_settings))
-    names = [name for name in (*again.file_values, "accumulate") if name in stated]
+    names = [name for name in (*again.file_values, "accumulate", "teacher_checkpoint") if name in stated]
     request = CellRequest(
         task=record.task,
         backbone=record.backbone.name,

@@ -12,7 +12,7 @@ recipe = {
     "batch_size": 1024,
     "drop_last": True,  # mixup pairs images, so every batch must have an even number
     "optimizer": {"name": "AdamW", "lr": 4e-3, "weight_decay": 0.05, "betas": [0.9, 0.999], "layer_decay": 0.85},
-    "schedule": {"name": "cosine", "warmup": 5, "end_lr": 1e-6},
+    "schedule": {"name": "cosine", "warmup": 5, "warmup_peak": "next_step", "end_lr": 1e-6},
     "img_size": 224,
     "crop_pct": 0.875,  # resize to 256 px, crop 224 px
     "pool": "avg",

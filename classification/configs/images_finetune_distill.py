@@ -11,7 +11,7 @@ recipe = {
     "epochs": 100,
     "batch_size": 512,
     "optimizer": {"name": "SGD", "lr": 0.03, "momentum": 0.9, "nesterov": True, "layer_decay": 0.75},
-    "schedule": {"name": "cosine", "warmup": 20, "end_lr": 1e-6},
+    "schedule": {"name": "cosine", "warmup": 20, "warmup_peak": "next_step", "end_lr": 1e-6},
     "clip_grad": 1.0,
     "img_size": 224,
     "pool": "avg",
