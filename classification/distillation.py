@@ -68,8 +68,6 @@ def open_teacher(
     source = _find_source(name, checkpoint)
     try:
         found = open_classifier(source)
-        # only the task's classes are answers: others of the teacher's could not be learned
-        columns = match_classes(task, class_names, found.head, ClassifierSettings(restrict=True))
     except UserError as error:
         raise UserError(f"{name} cannot be the teacher: {error}") from error
     if found.card.name != name:
@@ -77,6 +75,15 @@ def open_teacher(
             f"the run at {checkpoint} fine-tuned {found.card.name}, and the teacher is {name}; add "
             f"--teacher {found.card.name}"
         )
+    try:
+        # only the task's classes are answers: others of the teacher's could not be learned
+        columns = match_classes(task, class_names, found.head, ClassifierSettings(restrict=True))
+    except UserError as error:
+        # the advice that follows the reason is for an evaluation, which takes a map of the classes
+        raise UserError(
+            f"{name} cannot be the teacher: {str(error).partition('; ')[0]}; name a teacher that was trained on the "
+            f"classes of {task} (--teacher, --teacher-checkpoint)"
+        ) from error
     require_teacher_size(name, found.preprocessing.img_size, img_size)
     return OpenedTeacher(found, columns)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from backbones.color_input import require_color_input
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
 from backbones.weights import InitialWeights, hash_weight_file, locate_weights
-from foundation.errors import UserError
+from foundation.errors import CheckpointError, UserError
 
 
 class TeacherWeights(NamedTuple):
@@ -51,11 +52,21 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
     """
     card = get_card(name)
     require_color_input(card)
-    start = locate_weights(card, checkpoint)
+    try:
+        start = locate_weights(card, checkpoint)
+    except CheckpointError as error:
+        if checkpoint is not None:
+            raise
+        # the advice that follows the reason is for a backbone, which may start from random weights
+        reason = re.split(r"; |, or give it with ", str(error))[0]
+        raise CheckpointError(
+            f"the teacher {name} has no weights here: {reason}; fetch them (bench get weights {name}), or name a file with "
+            "--teacher-checkpoint"
+        ) from error
     if start.file is None:
         raise UserError(
             f"the teacher {name} has no weights, and a student cannot learn from a random teacher; name a file or a "
-            "pre-training run with --teacher-checkpoint, or another teacher"
+            "run with --teacher-checkpoint, or another teacher"
         )
     return TeacherWeights(card, start, hash_weight_file(start.file), find_identity_key(start.file))
 
