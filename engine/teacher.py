@@ -60,8 +60,8 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
         # the advice that follows the reason is for a backbone, which may start from random weights
         reason = re.split(r"; |, or give it with ", str(error))[0]
         raise CheckpointError(
-            f"the teacher {name} has no weights here: {reason}; fetch them (bench get weights {name}), or name a file with "
-            "--teacher-checkpoint"
+            f"the teacher {name} has no weights here: {reason}; fetch them (bench get weights {name}), or name a file "
+            "with --teacher-checkpoint"
         ) from error
     if start.file is None:
         raise UserError(
