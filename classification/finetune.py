@@ -88,15 +88,8 @@ def run_finetune(
     Raises:
         TrainingDivergedError: the training diverged; in a search: every one of them, or the last one.
     """
-    trial = partial(
-        _train_trial,
-        request=request,
-        plan=plan,
-        splits=splits,
-        run_folder=out_dir,
-        task=task,
-        build_classifier=build_classifier,
-    )
+    same: dict[str, Any] = {"splits": splits, "run_folder": out_dir, "build_classifier": build_classifier}
+    trial = partial(_train_trial, request=request, plan=plan, task=task, **same)
     settings = dict(expand_search(recipe))
     done, diverged = _run_search(settings, trial) if "train" in list_training_splits(recipe) else ([], [])
     best = max(done, key=_get_val_score, default=None)  # max returns the first of equal trials
