@@ -88,8 +88,9 @@ def run_finetune(
     Raises:
         TrainingDivergedError: the training diverged; in a search: every one of them, or the last one.
     """
-    same: dict[str, Any] = {"splits": splits, "run_folder": out_dir, "build_classifier": build_classifier}
-    trial = partial(_train_trial, request=request, plan=plan, task=task, **same)
+    trial = partial(
+        _train_trial, request=request, plan=plan, splits=splits, run_folder=out_dir, task=task, build=build_classifier
+    )
     settings = dict(expand_search(recipe))
     done, diverged = _run_search(settings, trial) if "train" in list_training_splits(recipe) else ([], [])
     best = max(done, key=_get_val_score, default=None)  # max returns the first of equal trials
@@ -163,7 +164,7 @@ def _train_trial(
     splits: SplitDatasets,
     run_folder: Path,
     task: Task,
-    build_classifier: BuildClassifier,
+    build: BuildClassifier,
 ) -> SearchTrial:
     # seeds the initial weights of the classifier (and of a random backbone): the same in every trial of a search
     created = request.build_backbone(plan.backbone_kwargs)
@@ -179,7 +180,7 @@ def _train_trial(
     job = TrainingJob(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=run_folder / subfolder,
-        model=build_classifier(created.model, recipe),
+        model=build(created.model, recipe),
         train_dataset=ConcatDataset([first, second]) if both else first,
         val_dataset=None if both else splits.val,  # a split that is trained on cannot choose anything
         test_dataset=splits.test,

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from backbones.card import BackboneCard
 from classification.data.dataset_specs import IMAGE_DATASETS, ImageDatasetCard
-from classification.recipe import DistillRecipe, ImageRecipe
 from engine.data.split_folders import require_split
 from engine.data.task_images import TaskImages
-from engine.recipe import ProtocolSettings
 from engine.task import (
     ControlKind,
     DataReport,
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from classification.as_is.evaluation import ClassifierEvaluation
     from classification.data.dataset_splits import PreparedDataset, RawDataset
     from engine.evaluation.model_source import ModelSource
+    from engine.recipe import ProtocolSettings
     from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
@@ -149,6 +148,7 @@ class ImageTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
         from classification.plan import resolve_protocol
+        from classification.recipe import DistillRecipe
 
         own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
         file = own if own.is_file() else CONFIG_DIR / f"images_{request.protocol}.py"
@@ -193,6 +193,7 @@ class ImageTask(Task):
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
         from classification.protocols import run_protocol
+        from classification.recipe import DistillRecipe, ImageRecipe
 
         recipe: Any = self._read_recipe(request, plan)
         card = request.card
