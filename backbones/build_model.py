@@ -16,7 +16,8 @@ import timm
 import torch
 from torch import nn
 
-from backbones.card import BackboneCard
+from backbones.card import DISTILLATION_HEAD, BackboneCard
+from backbones.distillation_head import add_distillation_head
 from backbones.features import (
     count_class_tokens,
     get_own_pooling,
@@ -41,7 +42,7 @@ def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Map
     Args:
         card: the backbone's card, not that of a module from memory.
         img_size: height and width of the input, pixels.
-        model_kwargs: what the run asks for, over the card's arguments.
+        model_kwargs: what the run asks for, over the card's arguments; ``distillation_head`` adds a second classifier.
 
     Raises:
         PoolingError: the architecture cannot be pooled as asked.
@@ -51,6 +52,8 @@ def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Map
         importlib.import_module(card.module)
     height, width = img_size
     side = height if height == width else img_size
+    has_second_head = bool(model_kwargs.get(DISTILLATION_HEAD))
+    model_kwargs = {name: value for name, value in model_kwargs.items() if name != DISTILLATION_HEAD}
     _require_own_arguments(card, {**card.arguments, **model_kwargs})
     settings = {"dynamic_img_size": True, **card.arguments, **model_kwargs, "img_size": side}
     optional = {"img_size", "dynamic_img_size"} - {*card.arguments, *model_kwargs}
@@ -63,6 +66,8 @@ def build_model(card: BackboneCard, img_size: tuple[int, int], model_kwargs: Map
     except _REFUSALS as error:
         model = _explain_refusal(card, img_size, settings, optional, error)
     _require_followed(card, model, settings)
+    if has_second_head:
+        add_distillation_head(card.name, model)
     require_input_size(model, height, width)
     if tuple(img_size) != tuple(card.input_size[1:]):
         _require_working_size(card, model, img_size, settings)

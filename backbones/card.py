@@ -12,6 +12,9 @@ from foundation.errors import UserError
 WEIGHT_SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".bin")
 """Suffixes that a weight file in ``$BENCH_WEIGHTS`` may have when it is named after its card."""
 
+DISTILLATION_HEAD = "distillation_head"
+"""Argument of ``create_backbone`` for a second classifier (``backbones.distillation_head``); timm does not get it."""
+
 
 @dataclass(frozen=True)
 class PretrainedWeights:

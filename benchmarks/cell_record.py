@@ -129,7 +129,8 @@ def list_changed_settings(task: Task, request: RunRequest, data: DataReport, pla
         return sorted(find_changed_settings(recipe, {**recipe, **plan.file_settings}))
     try:
         # a backbone of its own, so that the one that the run has prepared stays
-        in_file = task.plan(replace(request, overrides=(), prepared=PreparedBackbone()), data)
+        bare = replace(request, overrides=(), prepared=PreparedBackbone(), reads_weights=False)
+        in_file = task.plan(bare, data)
     except BenchError:  # the protocol's own settings do not fit these data, so every setting that was named counts
         named = {word.partition("=")[0].strip() for word in request.overrides}
         return sorted(named & dict(flatten_settings(recipe)).keys())

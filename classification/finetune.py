@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import nn
 from torch.utils.data import ConcatDataset
 
 from backbones.create import CreatedBackbone
@@ -21,6 +22,9 @@ from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, TrainingResult, evaluate_test_split, train_model
 from foundation.errors import NonFiniteError, TrainingDivergedError
 from results.records.record import ModelSelection
+
+BuildClassifier = Callable[[nn.Module, ClassificationRecipe], Classifier]
+"""Makes the model that is trained from a backbone and a recipe."""
 
 
 class SplitDatasets(NamedTuple):
@@ -64,6 +68,7 @@ def run_finetune(
     splits: SplitDatasets,
     out_dir: Path,
     task: Task,
+    build_classifier: BuildClassifier = Classifier.from_recipe,
 ) -> TaskOutcome:
     """Train, choose on val, and test once.
 
@@ -78,11 +83,14 @@ def run_finetune(
         splits: data sets whose items are dicts of ``images``, ``labels`` and ``item``.
         out_dir: the run's folder; each training of a search gets a folder below it.
         task: gives name and metrics.
+        build_classifier: makes the model that is trained from the backbone and the recipe of the training.
 
     Raises:
         TrainingDivergedError: the training diverged; in a search: every one of them, or the last one.
     """
-    trial = partial(_train_trial, request=request, plan=plan, splits=splits, run_folder=out_dir, task=task)
+    trial = partial(
+        _train_trial, request=request, plan=plan, splits=splits, run_folder=out_dir, task=task, build=build_classifier
+    )
     settings = dict(expand_search(recipe))
     done, diverged = _run_search(settings, trial) if "train" in list_training_splits(recipe) else ([], [])
     best = max(done, key=_get_val_score, default=None)  # max returns the first of equal trials
@@ -156,6 +164,7 @@ def _train_trial(
     splits: SplitDatasets,
     run_folder: Path,
     task: Task,
+    build: BuildClassifier,
 ) -> SearchTrial:
     # seeds the initial weights of the classifier (and of a random backbone): the same in every trial of a search
     created = request.build_backbone(plan.backbone_kwargs)
@@ -171,7 +180,7 @@ def _train_trial(
     job = TrainingJob(
         label=" ".join(filter(None, (task.name, request.card.name, name, f"seed {request.seed}"))),
         folder=run_folder / subfolder,
-        model=Classifier.from_recipe(created.model, recipe),
+        model=build(created.model, recipe),
         train_dataset=ConcatDataset([first, second]) if both else first,
         val_dataset=None if both else splits.val,  # a split that is trained on cannot choose anything
         test_dataset=splits.test,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from classification.as_is.evaluation import ClassifierEvaluation
     from classification.data.dataset_splits import PreparedDataset, RawDataset
     from engine.evaluation.model_source import ModelSource
+    from engine.recipe import ProtocolSettings
     from engine.summary.data_summary import DataSummary
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
@@ -147,11 +148,22 @@ class ImageTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Plan the run by ``configs/<task>_<protocol>.py``, or by ``configs/images_<protocol>.py`` if there is none."""
         from classification.plan import resolve_protocol
+        from classification.recipe import DistillRecipe
 
         own = CONFIG_DIR / f"{self.name}_{request.protocol}.py"
         file = own if own.is_file() else CONFIG_DIR / f"images_{request.protocol}.py"
-        return resolve_protocol(
-            file, request, num_classes=len(self.load_data(request.data_root).class_names), data=data, is_photo_set=True
+        class_names = self.load_data(request.data_root).class_names
+        plan = resolve_protocol(file, request, num_classes=len(class_names), data=data, is_photo_set=True)
+        recipe = self._read_recipe(request, plan)
+        if not isinstance(recipe, DistillRecipe) or not request.reads_weights:
+            return plan
+        from classification.distillation import open_recipe_teacher
+
+        teacher = open_recipe_teacher(recipe, self.name, class_names)
+        return replace(
+            plan,
+            config={**plan.config, "teacher": teacher.identity_dict()},
+            notes=(*plan.notes, *(f"the teacher: {note}" for note in teacher.columns.notes)),
         )
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
@@ -180,12 +192,10 @@ class ImageTask(Task):
     def _run_on(self, data: PreparedDataset, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:
         from classification.data.image_dataset import ImageDataset
         from classification.finetune import SplitDatasets
-        from classification.plan import get_recipe_type
         from classification.protocols import run_protocol
-        from classification.recipe import ImageRecipe
+        from classification.recipe import DistillRecipe, ImageRecipe
 
-        settings = {**plan.config["recipe"], **plan.non_identity_settings}
-        recipe: Any = get_recipe_type(request.protocol, is_photo_set=True).model_validate(settings)
+        recipe: Any = self._read_recipe(request, plan)
         card = request.card
         # features of a frozen backbone are stored once per image, so they are taken without augmentation; fine-tuning
         # needs val twice: plain to choose on, and augmented for train_on="train+val"
@@ -195,11 +205,24 @@ class ImageTask(Task):
             for name, augmented in (("train", augments), ("val", False), ("test", False), ("val", augments))
         )
         splits = SplitDatasets(train, val, test, val_augmented, data.fingerprint)
-        outcome = run_protocol(request, plan, recipe, splits, out, task=self)
+        build: dict[str, Any] = {}
+        if isinstance(recipe, DistillRecipe):
+            from classification.distillation import make_classifier_builder
+
+            build["build_classifier"] = make_classifier_builder(recipe, self.name, data.class_names, card)
+        outcome = run_protocol(request, plan, recipe, splits, out, self, **build)
         if not augments or (self.dataset_card.num_classes or 0) >= MANY_CLASSES:
             return outcome
         # whoever uses the finished classifier needs the names of its outputs, and may not have the data
         return replace(outcome, details={**outcome.details, "class_names": list(data.class_names)})
+
+    def _read_recipe(self, request: RunRequest, plan: RunPlan) -> ProtocolSettings:
+        """Return the settings of a plan, those that are no part of its id included."""
+        from classification.plan import get_recipe_type
+
+        settings = {**plan.config["recipe"], **plan.non_identity_settings}
+        recipe: ProtocolSettings = get_recipe_type(request.protocol, is_photo_set=True).model_validate(settings)
+        return recipe
 
     def load_images(self, root: Path, split: str, card: BackboneCard, img_size: int) -> TaskImages:
         """Return the photographs as the probes see them: resized and cropped as in ``configs/images_linear.py``.

@@ -61,21 +61,40 @@ class Classifier(BaseModel):
             ``{"loss": scalar}`` for ``loss``, one ``ScoredItem`` per image for ``predict``, and the logits
             (batch, classes) for ``tensor``.
         """
-        if mode == "loss" and self.mixup is not None:
-            # timm's Mixup draws from numpy, whose state is seeded for the items and depends on the loader processes;
-            # a seed drawn from torch's generator, which is reseeded each epoch, makes the mixing reproducible
-            np.random.seed(int(torch.randint(2**31, ())))
-            # the mixed labels are distributions over the classes, (batch, classes), already smoothed
-            own = len(images)
-            images, mixed_labels = self.mixup(*append_partners(images, labels))
-            return {"loss": functional.cross_entropy(self.backbone(images[:own]).float(), mixed_labels[:own])}
-        logits = self.backbone(images)
         if mode == "loss":
-            # float() before the softmax: under fp16 or bf16 autocast the logits come in half precision
-            return {"loss": functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)}
+            return {"loss": self.compute_batch_loss(images, labels)}
+        logits = self.backbone(images)
         if mode == "predict":
             return score_items(compute_probabilities(logits, item), labels.cpu().numpy(), item.cpu().numpy())
         return logits
+
+    def compute_batch_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Mix a training batch, where the recipe mixes, and return its loss.
+
+        Args:
+            images: normalized images, (batch, 3, height, width).
+            labels: class indices, (batch,).
+        """
+        if self.mixup is None:
+            return self.compute_loss(images, labels, self.label_smoothing)
+        # timm's Mixup draws from numpy, whose state is seeded for the items and depends on the loader processes;
+        # a seed drawn from torch's generator, which is reseeded each epoch, makes the mixing reproducible
+        np.random.seed(int(torch.randint(2**31, ())))
+        own = len(images)
+        # the mixed labels are distributions over the classes, (batch, classes), already smoothed
+        images, mixed_labels = self.mixup(*append_partners(images, labels))
+        return self.compute_loss(images[:own], mixed_labels[:own], 0.0)
+
+    def compute_loss(self, images: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+        """Return the mean loss of images as the network sees them.
+
+        Args:
+            images: normalized images, already mixed, (batch, 3, height, width).
+            targets: class indices, (batch,), or distributions over the classes, (batch, classes).
+            label_smoothing: label smoothing of class indices, 0 to below 1.
+        """
+        # float() before the softmax: under fp16 or bf16 autocast the logits come in half precision
+        return functional.cross_entropy(self.backbone(images).float(), targets, label_smoothing=label_smoothing)
 
 
 def compute_probabilities(logits: Tensor, items: Tensor) -> NDArray[np.float32]:

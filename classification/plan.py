@@ -7,11 +7,13 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from backbones.card import DISTILLATION_HEAD
 from classification.data.subset_sampling import count_class_fraction
 from classification.pooling import PoolingChoice, choose_pooling
 from classification.recipe import (
     ClassificationRecipe,
     DigitsRecipe,
+    DistillRecipe,
     FrozenRecipe,
     ImageRecipe,
     KnnRecipe,
@@ -50,6 +52,7 @@ PHOTO_RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] =
     **RECIPE_TYPES,
     "finetune": ImageRecipe,
     "finetune_improved": ImageRecipe,
+    "finetune_distill": DistillRecipe,
     "finetune_tan": ImageRecipe,
     "finetune_32": ImageRecipe,
 }
@@ -59,6 +62,7 @@ PHOTO_RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] =
 PROTOCOL_STEPS = {
     "finetune": ("train", "choose the epoch on val", "test once"),
     "finetune_improved": ("train", "choose the epoch on val", "test once"),
+    "finetune_distill": ("train", "choose the epoch on val", "test once"),
     "finetune_tan": ("train", "choose the epoch on val", "test once"),
     "finetune_32": ("train", "choose the epoch on val", "test once"),
     "linear": ("features of train and val", "fit each C on train", "choose one on val", "test once"),
@@ -109,6 +113,8 @@ def resolve_protocol(
     small: tuple[str, ...] = ()
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
+        if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
+            arguments[DISTILLATION_HEAD] = True
         more = _describe_training(recipe, request, data, arguments)
         small = _describe_small_set(recipe, min(_count_trained_items(recipe, data, request.data_scale)))
     if isinstance(recipe, KnnRecipe):

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from classification.finetune import SplitDatasets, run_finetune
+from classification.finetune import BuildClassifier, SplitDatasets, run_finetune
+from classification.model import Classifier
 from classification.plan import ProtocolRecipe
 from classification.probes.feature_extraction import FrozenBackbone, build_outcome, make_frozen_backbone
 from classification.probes.knn import run_knn
@@ -28,7 +29,13 @@ FROZEN_PROTOCOLS: dict[str, Callable[[FrozenBackbone, Any, Task], TaskOutcome]] 
 
 
 def run_protocol(
-    request: RunRequest, plan: RunPlan, recipe: ProtocolRecipe, splits: SplitDatasets, out_dir: Path, task: Task
+    request: RunRequest,
+    plan: RunPlan,
+    recipe: ProtocolRecipe,
+    splits: SplitDatasets,
+    out_dir: Path,
+    task: Task,
+    build_classifier: BuildClassifier = Classifier.from_recipe,
 ) -> TaskOutcome:
     """Carry out a planned run in the folder ``out_dir``.
 
@@ -39,12 +46,13 @@ def run_protocol(
         splits: the items of each split.
         out_dir: the run's folder.
         task: gives name and metrics.
+        build_classifier: makes the model that a fine-tuning trains.
 
     Raises:
         BenchError: the run failed; the message says why.
     """
     if isinstance(recipe, ClassificationRecipe):
-        return run_finetune(request, plan, recipe, splits, out_dir, task)
+        return run_finetune(request, plan, recipe, splits, out_dir, task, build_classifier)
     # probes on frozen features never augment, so they need no val_augmented
     named = {"train": splits.train, "val": splits.val, "test": splits.test}
     frozen = make_frozen_backbone(request, plan, recipe, named, splits.fingerprint, task)

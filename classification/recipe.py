@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,9 +13,11 @@ from engine.settings.setting_types import (
     BatchSize,
     Count,
     CountOrZero,
+    DistillTemperature,
     Fraction,
     LayerDecay,
     LearningRate,
+    PathText,
     Side,
     VoteTemperature,
     Weight,
@@ -135,6 +137,63 @@ class ImageRecipe(ClassificationRecipe):
     def needs_complete_batches(self) -> bool:
         """Whether a set that is smaller than one batch is refused: it may have an odd number, which has no pairs."""
         return self.mixup > 0 or self.cutmix > 0
+
+
+class DistillConfig(StrictConfig):
+    """How a student learns from a teacher's answers: DeiT's loss (Touvron et al. 2021), as MAE-Lite fine-tunes with it.
+
+    Attributes:
+        kind: ``hard`` takes the class that the teacher finds most likely as a label; ``soft`` takes its probabilities.
+        alpha: weight of the teacher's part of the loss, above 0 to 1; the labels' part has 1 - alpha. With
+            ``class_token`` below 1, because each part trains a classifier of its own.
+        tau: temperature of both probabilities of ``soft``, 0.01 to 100.
+        class_token: give the class token a classifier of its own, which learns from the teacher, while the mean of the
+            patch tokens learns from the labels; the mean of both outputs is tested. If ``False``, one classifier learns
+            from both.
+    """
+
+    kind: Literal["hard", "soft"] = "hard"
+    alpha: float = Field(default=0.5, gt=0, le=1)
+    tau: DistillTemperature = 1.0
+    class_token: bool = True
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> DistillConfig:
+        if self.kind == "hard" and self.tau != 1:
+            raise ValueError("tau is the temperature of kind=soft, and a hard label has none; leave it at 1")
+        if self.class_token and self.alpha == 1:
+            raise ValueError(
+                "with class_token the classifier of the labels would learn nothing at alpha=1, and half of the answer "
+                "would be random; set alpha below 1, or class_token=false"
+            )
+        return self
+
+
+class DistillRecipe(ImageRecipe):
+    """Adds a teacher, whose answers for the same augmented and mixed images are learned besides the labels.
+
+    Attributes:
+        teacher: name of the teacher, registry name or ``timm/<name>``; ``None`` where the file of the protocol names
+            none, and the user has to.
+        teacher_checkpoint: weights of the teacher in place of its own: a file, or the folder of a fine-tuning run.
+            Their content is part of a run's id, and not where they lie.
+        distill: the loss.
+    """
+
+    NON_IDENTITY_FIELDS: ClassVar[frozenset[str]] = ImageRecipe.NON_IDENTITY_FIELDS | {"teacher_checkpoint"}
+
+    teacher: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    teacher_checkpoint: PathText | None = None
+    distill: DistillConfig = DistillConfig()
+
+    @model_validator(mode="after")
+    def _check_free_token(self) -> DistillRecipe:
+        if self.distill.class_token and self.pool != "avg":
+            raise ValueError(
+                "distill.class_token gives the class token to the teacher's classifier, so the labels' classifier "
+                "cannot read it; set pool=avg, or distill.class_token=false"
+            )
+        return self
 
 
 class FrozenRecipe(ProtocolSettings):

@@ -83,6 +83,8 @@ class RunRequest:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         allow_partial: accept weights that fill only a part of the backbone.
         data_scale: fraction of the training items to use, above 0 and at most 1; each seed draws another subset.
+        reads_weights: whether weight files may be asked for. ``False`` plans a run from its record alone, on a machine
+            that may not have them: the plan then says nothing of a teacher.
         run_id: id of the run, which its training checkpoints carry; "" outside of a run.
         prepared: the backbone created ahead; copies made with ``dataclasses.replace`` share it.
     """
@@ -97,6 +99,7 @@ class RunRequest:
     device: str
     allow_partial: bool = False
     data_scale: float = 1.0
+    reads_weights: bool = True
     run_id: str = ""
     prepared: PreparedBackbone = field(default_factory=PreparedBackbone, repr=False, compare=False)
 

@@ -36,6 +36,8 @@ def run(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     label: str | None = None,
+    teacher: str | None = None,
+    teacher_checkpoint: PathLike | None = None,
     tier: TierName = "full",
     seed: int = 0,
     overrides: Overrides | None = None,
@@ -66,6 +68,8 @@ def run(
             average if there is one.
         mean, std: of each channel, for pixels in 0 to 1, in place of the card's; both or none. They are part of the id.
         label: a name for the row on boards; changes no number and no id.
+        teacher: of protocol ``finetune_distill``: registry name or ``timm/<name>``; where not given, the protocol's.
+        teacher_checkpoint: its weights, a file or the folder of a fine-tuning run; where not given, its own.
         tier: length of the schedule: ``smoke`` (a few steps), ``short`` or ``full``.
         seed: 0 to 2**32 - 1.
         overrides: settings of the protocol that differ from its file, by dotted key: ``{"optimizer.lr": 1e-3}``.
@@ -95,9 +99,11 @@ def run(
     """
     from benchmarks.resolve_cell import CellRequest
     from benchmarks.run_cell import run_cell
+    from classification.teacher_settings import format_teacher_settings
 
     require_choice("tier", tier, TIERS)
     require_whole_number("seed", seed)
+    named = format_teacher_settings(protocol, teacher, teacher_checkpoint)
     request = CellRequest(
         task=task,
         backbone=backbone,
@@ -109,7 +115,7 @@ def run(
         label=label,
         tier=tier,
         seed=seed,
-        overrides=format_overrides(overrides),
+        overrides=(*format_overrides(overrides), *named),
         data_scale=data_scale,
         command_line=("litevit_bench.run",),
         **resolve_places(data_root, out, device),

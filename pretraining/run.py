@@ -23,6 +23,7 @@ from engine.lr_schedule import (
 )
 from engine.seeding import derive_seed
 from engine.task import RunPlan, RunRequest, TaskOutcome
+from engine.teacher import TeacherWeights
 from engine.training import TrainingJob, train_model
 from engine.training_checks.batch_norm import describe_batch_norm, uses_batch_norm
 from foundation.files import sha256_file
@@ -36,7 +37,7 @@ from pretraining.loss_curve_hook import LossCurveHook
 from pretraining.method_registry import MethodCard
 from pretraining.methods.build_method import MethodParts
 from pretraining.methods.method import PretrainMethod
-from pretraining.methods.teacher import Teacher, TeacherWeights
+from pretraining.methods.teacher import Teacher
 from pretraining.models.vit import get_backbone_arguments
 from pretraining.recipe import MocoRecipe, PretrainRecipe
 from pretraining.visualize import draw_reconstructions

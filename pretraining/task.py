@@ -17,8 +17,8 @@ from pretraining.data.dataset_specs import PretrainDatasetCard, get_dataset_card
 from pretraining.method_registry import get_method_card
 
 if TYPE_CHECKING:
+    from engine.teacher import TeacherWeights
     from pretraining.data.readers import ImagePool
-    from pretraining.methods.teacher import TeacherWeights
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
 
@@ -84,7 +84,7 @@ class PretrainTask(Task):
         Raises:
             UserError: the teacher has no weights.
         """
-        from pretraining.methods.teacher import locate_teacher
+        from engine.teacher import locate_teacher
 
         return locate_teacher(self.teacher, self.teacher_checkpoint) if self.teacher else None
 

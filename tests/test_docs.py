@@ -182,7 +182,11 @@ def test_a_wrong_command_line_would_be_found(parser: argparse.ArgumentParser) ->
 
 SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     "Every training": (TrainingRecipe,),
-    "finetune and its variants": (classification.DigitsRecipe, classification.ImageRecipe),
+    "finetune and its variants": (
+        classification.DigitsRecipe,
+        classification.ImageRecipe,
+        classification.DistillRecipe,
+    ),
     "linear, linear_sgd, lowshot, knn": (
         classification.LinearRecipe,
         classification.LinearSgdRecipe,

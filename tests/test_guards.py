@@ -305,6 +305,21 @@ GUARDS = {
         "tests/pretraining/test_bad_input.py::test_a_teacher_of_another_size",
         soak=True,
     ),
+    "a teacher answers with the classes of the task": Guard(
+        "classification/distillation.py",
+        "return logits if self._columns is None else logits[:, self._columns.to(logits.device)]",
+        "return logits[:, : 3]",
+        "tests/classification/test_distillation.py"
+        "::test_a_teacher_of_imagenet_answers_with_the_classes_that_the_data_have",
+        soak=True,
+    ),
+    "another teacher is another run": Guard(
+        "classification/image_tasks.py",
+        'config={**plan.config, "teacher": teacher.identity_dict()},',
+        "config=plan.config,",
+        "tests/classification/test_distillation.py::test_the_teachers_bytes_are_in_the_id",
+        soak=True,
+    ),
     "a teacher sees the student's patches": Guard(
         "pretraining/methods/mae_distill.py",
         "    if own.patch_size != other.patch_size or own.grid_size != other.grid_size:\n",

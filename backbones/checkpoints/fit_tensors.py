@@ -20,6 +20,7 @@ from backbones.checkpoints.sizes.position_tables import REL_POS_TABLE
 from backbones.checkpoints.sizes.resize import resize_to_model
 from backbones.checkpoints.stage_norm import replace_stage_norm
 from backbones.checkpoints.trunk_prefix import restore_own_prefixes, strip_trunk_prefix
+from backbones.distillation_head import HEAD_PARTS, TwoHeadMixin
 from foundation.errors import CheckpointError
 
 _COMPUTED_BUFFERS = (
@@ -194,6 +195,8 @@ def get_head_prefixes(model: nn.Module) -> tuple[str, ...]:
     classifier = config.get("classifier") or "head"
     # distilled DeiT has two classifiers
     names = [classifier] if isinstance(classifier, str) else list(classifier)
+    if isinstance(model, TwoHeadMixin):
+        names += HEAD_PARTS
     return tuple(f"{name}." for name in names)
 
 

@@ -34,6 +34,18 @@ def add_label_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", metavar="TEXT", help=text)
 
 
+def add_teacher_options(parser: argparse.ArgumentParser, protocols: str) -> None:
+    """Add the options that name a teacher.
+
+    Args:
+        parser: the verb's parser.
+        protocols: which protocols have a teacher, in words.
+    """
+    parser.add_argument("--teacher", metavar="NAME", help=f"{protocols}: registry name or timm/<name>")
+    text = "weight file of the teacher, or the folder of a run that trained it"
+    parser.add_argument("--teacher-checkpoint", metavar="PATH", help=text)
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a finished model and say how it is computed."""
     text = "a finished run of bench: its folder or the start of its id"

@@ -23,7 +23,7 @@ ADD_ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 }
 """The verbs whose command line says which cells were asked for."""
 
-SHORT_OPTIONS = ("shots", "percent", "runtime")
+SHORT_OPTIONS = ("shots", "percent", "runtime", "teacher")
 """Options of ``bench run`` that are short forms of ``--set``."""
 
 

@@ -77,7 +77,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
         )
     stated = dict(flatten_settings(record.config["recipe"] | record.non_identity_settings))
     # rates are stated, even where they are those of the file: beside another batch size they would follow it
-    named = (*again.file_values, *again.plan.rate_settings, "accumulate")
+    named = (*again.file_values, *again.plan.rate_settings, "accumulate", "teacher_checkpoint")
     names = [name for name in dict.fromkeys(named) if name in stated]
     request = CellRequest(
         task=record.task,

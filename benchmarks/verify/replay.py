@@ -17,6 +17,9 @@ from foundation.errors import BenchError, UnknownNameError
 from results.records.flat_settings import find_changed_settings, flatten_settings
 from results.records.record import Record
 
+TEACHER_ENTRY = "teacher"
+"""Entry besides the recipe that names the weights of a teacher, which a plan from a record alone does not read."""
+
 PLANNING_SETTINGS = ("accumulate",)
 """Settings outside of the identity that a plan computes with: how many pieces a batch is cut into decides what batch
 norm averages over."""
@@ -90,6 +93,7 @@ def make_request(
         device=device,
         allow_partial=record.backbone.allow_partial,
         data_scale=float(record.config.get("data_scale", 1.0)),
+        reads_weights=False,
     )
 
 
@@ -126,9 +130,8 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
     plan = task.plan(replace(request, overrides=format_overrides(named | given)), data)
     # through JSON, as the record has been: a tuple becomes a list
     again, before = json.loads(json.dumps(dict(plan.config))), record.config
-    computed = [
-        name for name in again.keys() | before.keys() if name != "recipe" and again.get(name) != before.get(name)
-    ]
+    unread = {"recipe", *({TEACHER_ENTRY} - again.keys())}
+    computed = [name for name in (again.keys() | before.keys()) - unread if again.get(name) != before.get(name)]
     computed += [name for name, value in flatten_settings(again["recipe"]) if (name, value) not in stated.items()]
     adapted = frozenset(file_values) - changed.keys() | followed
     return ReplayedPlan(plan, file_values, adapted, sorted(computed))

@@ -292,7 +292,8 @@ def _count_head_classes(model: nn.Module, file: WeightFile, made_for: tuple[int,
     fitted = fit_tensors(
         model, file.tensors, source=source, arguments=file.arguments, card_size=made_for, with_head=True
     )
-    found = [fitted.tensors[name] for name in names if name in fitted.tensors]
+    # the norm in front of a second classifier has one dimension, and no classes
+    found = [fitted.tensors[name] for name in names if name in fitted.tensors and fitted.tensors[name].ndim > 1]
     if not found or not found[0].numel():
         raise make_headless_error(source, names)
     if any(len(each) != len(found[0]) for each in found):

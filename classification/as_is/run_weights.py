@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from backbones.card import BackboneCard
+from backbones.card import DISTILLATION_HEAD, BackboneCard
 from backbones.registry import get_card
 from classification.plan import PHOTO_RECIPE_TYPES, RECIPE_TYPES, expand_search
 from classification.recipe import ClassificationRecipe
@@ -137,7 +137,7 @@ def list_model_arguments(record: Record) -> dict[str, Any]:
     """
     kept: Mapping[str, Any] = record.backbone.arguments
     # stochastic depth does nothing after the training, and the number of classes is counted in the file
-    return {name: value for name, value in kept.items() if name == "global_pool"}
+    return {name: value for name, value in kept.items() if name in ("global_pool", DISTILLATION_HEAD)}
 
 
 def _restore_card(folder: Path, record: Record) -> BackboneCard:

@@ -138,7 +138,7 @@ _IMAGE_DATASETS = (
         expected={"test": 50_000},
         num_classes=1_000,
         metrics=(TOP1, TOP5, MEAN_PER_CLASS),
-        protocols=("finetune", "finetune_improved", "linear", "linear_sgd", "lowshot", "knn"),
+        protocols=("finetune", "finetune_improved", "finetune_distill", "linear", "linear_sgd", "lowshot", "knn"),
         val_fraction=0.01,  # about 13 images per class
     ),
     ImageDatasetCard(
@@ -147,6 +147,7 @@ _IMAGE_DATASETS = (
         "or a table of labels (--labels FILE)",
         reader="folders:read_imagefolder",
         source="your own images; name the folder that holds them with --data-root",
+        protocols=(*_COMMON_PROTOCOLS, "finetune_distill"),
         val_fraction=0.15,
         data_options=("layout", "nested_classes", "exclude", "labels"),
     ),

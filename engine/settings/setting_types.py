@@ -65,6 +65,9 @@ LayerDecay = Annotated[float, Field(ge=0.01, le=1)]
 VoteTemperature = Annotated[float, Field(ge=1e-4, le=1e4)]
 """Temperature of a k-NN vote. Beyond this range the nearest neighbor decides alone, or all neighbors count the same."""
 
+DistillTemperature = Annotated[float, Field(ge=0.01, le=100)]
+"""Temperature of a teacher's probabilities. Beyond this range they are one class alone, or all classes alike."""
+
 MAX_LISTED = 1000
 """Largest number of values of a setting that is a list."""
 

@@ -128,6 +128,8 @@ def _iter_mismatches(row: PublishedResult, record: Record) -> Iterator[tuple[int
         yield 6, f"our run starts from {ours}, theirs from {row.start}"
     if "data_scale" in record.config:
         yield 7, "our run was trained on a part of the data"
+    if record.non_identity_settings.get("teacher_checkpoint") is not None:
+        yield 7, "our run's teacher has the weights of a file given with --teacher-checkpoint"
     # only the settings that the source states are compared; a recipe has many more that no paper mentions
     recipe = record.config.get("recipe", {})
     for name, theirs in row.settings.items():

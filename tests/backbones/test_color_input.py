@@ -12,8 +12,8 @@ from analysis.request import BackboneChoice
 from backbones.card import BackboneCard
 from backbones.color_input import require_color_input
 from benchmarks.resolve_cell import CellRequest, resolve_cell
+from engine.teacher import locate_teacher
 from foundation.errors import UserError
-from pretraining.methods.teacher import locate_teacher
 
 GRAY = BackboneCard(
     "gray_vit",
@@ -27,7 +27,7 @@ GRAY = BackboneCard(
 
 
 def test_every_way_in_refuses_a_gray_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("benchmarks.resolve_cell", "analysis.inputs.backbone_spec", "pretraining.methods.teacher"):
+    for module in ("benchmarks.resolve_cell", "analysis.inputs.backbone_spec", "engine.teacher"):
         monkeypatch.setattr(f"{module}.get_card", lambda name: GRAY)
     sentence = r"gray_vit takes images with 1 channel, and every task gives color images with 3"
     for task in ("digits", "mini_ade", "mini_lasot"):

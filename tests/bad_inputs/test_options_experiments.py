@@ -36,6 +36,10 @@ CASES: list[BadInput] = [
         --out /dev/null => cannot write to the output folder /dev/null (something of this
         --out /proc/x => cannot write to the output folder /proc/x (its folder is not there
         --runtime openvino => --runtime is for tracking tasks, and digits is not one
+        --teacher vit_pico => the task's first protocol has no teacher; leave --teacher out, or add --protocol
+        --teacher LONG --protocol knn => protocol knn has no teacher; leave --teacher out
+        --teacher-checkpoint missing.pth --protocol linear => protocol linear has no teacher; leave --teacher-checkpoint
+        --teacher vit_pico --protocol finetune_distill => task digits has no protocol 'finetune_distill'
         --launcher slurm => --launcher slurm needs the variables of srun (SLURM_STEP_ID,
         --device cuda:99 => --device: invalid choice
         --seeds 0 4294967296 => --seeds: must be at most 4294967295
@@ -79,6 +83,8 @@ CASES: list[BadInput] = [
         --gpus 1 --device cpu => --gpus and --device cpu exclude each other
         --protocols nonsense => no task of digits has a protocol 'nonsense' (known: finetune, knn, linear,
         --data-scale 0 => data scale 0 is not a fraction of the training data, above 0 to 1
+        --teacher vit_pico => no cell has a teacher; leave --teacher out, or add --protocols finetune_distill
+        --teacher-checkpoint missing.pth => no cell has a teacher; leave --teacher out, or add --protocols
         """,
         "plan --tasks digits --backbones vit_nano",
     ),
@@ -86,6 +92,7 @@ CASES: list[BadInput] = [
         """
         --out file.txt => cannot write to the output folder file.txt (something of this
         --seeds 4294967296 => --seeds: must be at most 4294967295
+        --teacher vit_pico => no cell has a teacher; leave --teacher out, or add --protocols finetune_distill
         --slots 1 --executor slurm => --slots is for --executor local or ray, and this sweep has --executor
         --address x:1 => --address is for --executor ray, and this sweep has --executor local
         --partition p => --partition is for --executor slurm, and this sweep has --executor local

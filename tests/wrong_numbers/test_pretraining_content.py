@@ -10,9 +10,9 @@ import pytest
 from backbones.card import BackboneCard
 from backbones.weights import locate_weights
 from engine.task import RunRequest
+from engine.teacher import TeacherWeights
 from pretraining import task as pretraining_task
 from pretraining.data.readers import read_digits
-from pretraining.methods.teacher import TeacherWeights
 from pretraining.task import PretrainTask
 from tests.wrong_numbers.test_models import forget_modules, site
 

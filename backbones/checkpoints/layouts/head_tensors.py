@@ -17,6 +17,7 @@ _HEAD_RULES = tuple(
             r"((?:\w+_)?classifier|classif|cls_head|linear_head|last_linear|linear|fc|heads?|head_dist)(?:\.|$)",
             "classifier",
         ),
+        (r"(dist_norm)\.", "norm of the classifier that learned from a teacher"),
         (r"(neck)\.", "neck of a detector or a segmentor"),
         (r"(pre_logits)\.", "layer of the classifier"),
         (r"(attn_pool)\.", "attention pooling of the head; the model pools its tokens in another way"),

@@ -13,7 +13,7 @@ from benchmarks.cli.common_options import (
 from benchmarks.cli.format_cell import format_pretraining
 from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
-from benchmarks.cli.start_options import add_label_option, add_start_options
+from benchmarks.cli.start_options import add_label_option, add_start_options, add_teacher_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", required=True, metavar="NAME", help="digits, photos, cifar10, cifar100, imagenet, folder"
     )
-    parser.add_argument("--teacher", metavar="NAME", help="for distillation methods: registry name or timm/<name>")
-    text = "weight file of the teacher, or the folder of a pre-training run"
-    parser.add_argument("--teacher-checkpoint", metavar="PATH", help=text)
+    add_teacher_options(parser, "for distillation methods")
     # "random" and not the card's weights as in bench run: pre-training usually starts from scratch
     parser.add_argument("--checkpoint", default="random", help="weight file to start from; default: random")
     add_start_options(parser)

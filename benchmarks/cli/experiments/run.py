@@ -17,7 +17,7 @@ from benchmarks.cli.common_options import (
 from benchmarks.cli.format_cell import format_cell
 from benchmarks.cli.format_resolved import describe_requests
 from benchmarks.cli.run_cells import get_request_settings, run_cells
-from benchmarks.cli.start_options import add_label_option, add_start_options
+from benchmarks.cli.start_options import add_label_option, add_start_options, add_teacher_options
 from engine.evaluation.model_source import RUNTIMES
 from foundation.errors import UserError
 
@@ -57,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tracking tasks: runtime of the tracker on the test sequences (same as --set runtime=...; precision: "
         "--set runtime_precision=f32, bf16 or int8)",
     )  # fmt: skip
+    # short forms of --set, too
+    add_teacher_options(parser, "protocol finetune_distill")
     add_training_options(parser)
     add_dry_run_option(parser)
 
@@ -73,7 +75,9 @@ def main(options: Namespace) -> int:
 def _make_requests(options: Namespace) -> Iterator[CellRequest]:
     # imported here: bench --help must be fast, and --device must be known before torch is imported
     from benchmarks.resolve_cell import CellRequest
+    from classification.teacher_settings import format_teacher_settings
 
+    teacher = format_teacher_settings(options.protocol, options.teacher, options.teacher_checkpoint)
     runtime = _make_runtime_override(options)
     settings = get_request_settings(options)
     # seeds vary fastest, so that each setting is complete before the next one starts
@@ -82,7 +86,7 @@ def _make_requests(options: Namespace) -> Iterator[CellRequest]:
             task=options.task,
             protocol=options.protocol,
             seed=seed,
-            overrides=(*options.overrides, *lowshot, *runtime),
+            overrides=(*options.overrides, *lowshot, *runtime, *teacher),
             data_scale=scale,
             **settings,
         )

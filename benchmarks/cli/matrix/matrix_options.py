@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from argparse import Namespace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.cli.arguments.number_types import (
@@ -19,7 +20,12 @@ from benchmarks.cli.common_options import (
     add_overrides_option,
     collect_data_options,
 )
-from benchmarks.cli.start_options import add_label_option, add_start_options, get_start_fields
+from benchmarks.cli.start_options import (
+    add_label_option,
+    add_start_options,
+    add_teacher_options,
+    get_start_fields,
+)
 from foundation.errors import UserError
 from foundation.values.number_ranges import MAX_PROCESSES
 
@@ -52,6 +58,7 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", help="start weights of every backbone that names none after an @")
     add_start_options(parser)
     add_label_option(parser)
+    add_teacher_options(parser, "of the cells with protocol finetune_distill")
     add_data_options(parser)
     add_output_options(parser)
     text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
@@ -98,7 +105,32 @@ def make_matrix(options: Namespace) -> Matrix:
         data_options=collect_data_options(options).make_files_absolute(data_root),
     )
     resources = CellResources(options.threads, _count_gpus(options), options.memory)
-    return expand_suite(replace_fields(base, changes), defaults, resources)
+    matrix = expand_suite(replace_fields(base, changes), defaults, resources)
+    return _name_teacher(matrix, options.teacher, options.teacher_checkpoint)
+
+
+def _name_teacher(matrix: Matrix, teacher: str | None, checkpoint: str | None) -> Matrix:
+    """Give a teacher to the cells whose protocol has one.
+
+    Raises:
+        UserError: there is no such cell.
+    """
+    from benchmarks.matrix.cell_command import make_cell_command
+    from classification.teacher_settings import DISTILL_PROTOCOL, format_teacher_settings
+
+    named = format_teacher_settings(DISTILL_PROTOCOL, teacher, checkpoint)
+    if not named:
+        return matrix
+    if not any(cell.request.protocol == DISTILL_PROTOCOL for cell in matrix.cells):
+        raise UserError(f"no cell has a teacher; leave --teacher out, or add --protocols {DISTILL_PROTOCOL}")
+    cells = []
+    for cell in matrix.cells:
+        if cell.request.protocol == DISTILL_PROTOCOL:
+            request = replace(cell.request, overrides=(*cell.request.overrides, *named))
+            # the record says how its cell is run alone
+            cell = cell._replace(request=replace(request, command_line=tuple(make_cell_command(request))))
+        cells.append(cell)
+    return matrix._replace(cells=cells)
 
 
 def _count_gpus(options: Namespace) -> int:

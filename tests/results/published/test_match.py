@@ -66,6 +66,19 @@ def test_whatever_differs_keeps_it_apart_and_is_named(changes: dict[str, Any], w
     assert context.reason == ("no run of ours" if changes.get("task") else reason)
 
 
+def test_a_distilled_run_stands_beside_the_row_of_its_length_and_teacher() -> None:
+    teacher = {"teacher": "timm/regnety_160.deit_in1k", "distill": {"kind": "hard", "alpha": 0.5, "class_token": True}}
+    for epochs, value in ((300, 76.9), (1000, 78.4)):
+        same: dict[str, Any] = {"protocol": "finetune_distill", "recipe": {**teacher, "epochs": epochs}}
+        beside = match_published(read_published(), ours(**same), 77.0)
+        assert beside is not None and beside.published.value == value
+        other = {**same, "recipe": {**same["recipe"], "teacher": "timm/regnety_040"}}
+        assert match_published(read_published(), ours(**other), 77.0) is None
+        of_a_file = ours(**same, non_identity_settings={"teacher_checkpoint": "/home/a.pth"})
+        assert match_published(read_published(), of_a_file, 77.0) is None
+        assert "the weights of a file" in str(explain_mismatch(beside.published, of_a_file))
+
+
 def test_the_nearest_run_gives_the_reason() -> None:
     far, near = ours(protocol="finetune"), ours(recipe={"epochs": 100})
     (context,) = find_unmatched_published([headline()], {1: [far], 2: [near]})

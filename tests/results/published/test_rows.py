@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,12 +66,13 @@ def recipe_file(row: PublishedResult) -> Path:
     "row", [r for r in ROWS if r.protocol], ids=lambda r: f"{r.source}-{r.task}-{r.backbone}-{r.schedule}"
 )
 def test_settings_of_a_comparable_row_are_those_of_the_protocols_file(row: PublishedResult) -> None:
-    from classification.recipe import ImageRecipe
+    from classification.plan import PHOTO_RECIPE_TYPES
     from segmentation.recipe import SegmentationRecipe
     from tracking.recipe import TrackingRecipe
 
-    schemas = {"imagenet": ImageRecipe, "ade20k": SegmentationRecipe, "lasot": TrackingRecipe}
-    recipe = load_protocol(recipe_file(row), schemas[row.task], "full").recipe.identity_settings()
+    schemas = {"ade20k": SegmentationRecipe, "lasot": TrackingRecipe}
+    schema: Any = schemas.get(row.task) or PHOTO_RECIPE_TYPES[str(row.protocol)]
+    recipe = load_protocol(recipe_file(row), schema, "full").recipe.identity_settings()
     for name, value in row.settings.items():
         ours = recipe
         for part in name.split("."):

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
+from backbones.create import create_backbone
 from backbones.registry import get_card
 from classification.data.dataset_splits import ImageSplit, RawDataset, RawSplit, prepare_dataset
 from classification.data.image_collections import ImageArrays
@@ -26,9 +28,11 @@ from classification.probes.feature_extraction import FrozenBackbone
 from classification.probes.layerwise_probe import LayerwiseFrozenBackbone, probe_layers
 from classification.protocols import FROZEN_PROTOCOLS
 from classification.recipe import FrozenRecipe, KnnRecipe, LinearRecipe
+from classification.teacher_settings import DISTILL_PROTOCOL, format_teacher_settings
 from engine.config import load_protocol
 from engine.data.decode import open_rgb
 from engine.data.digits import DigitsDataset, load_digits_data
+from engine.seeding import seed_all
 from engine.task import Task
 from results.records.identity import compute_digest
 from tests.wrong_numbers.pinning.datasets import write_image_set
@@ -127,8 +131,20 @@ def train_protocol(name: str) -> FirstSteps:
     else:
         small.append("img_size=32")
     small += ["search.lr=[]", "search.layer_decay=[]", state_learning_rate(found.file, found.recipe_type)]
+    if found.protocol == DISTILL_PROTOCOL:
+        small += format_teacher_settings(found.protocol, "vit_pico", _write_teacher())
     folder = get_work_folder(name)
     return run_first_steps(found.task, found.protocol, card, small, write_image_set(found.task.name), folder)
+
+
+@cache
+def _write_teacher() -> Path:
+    """Write a teacher of three classes, as many as the small data sets have."""
+    seed_all(7)
+    model = create_backbone("vit_pico", checkpoint="random", num_classes=3, global_pool="avg").model
+    path = get_work_folder("class teacher") / "vit_pico.pth"
+    torch.save(model.state_dict(), path)
+    return path
 
 
 class FixedFeatures(FrozenBackbone):

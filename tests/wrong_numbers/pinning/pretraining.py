@@ -17,13 +17,13 @@ from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from engine.config import load_protocol
 from engine.seeding import seed_all
+from engine.teacher import TeacherWeights
 from foundation.files import sha256_file
 from pretraining.data.dataset_specs import DATASET_CARDS
 from pretraining.data.gpu_augmentation import BatchPreprocessor
 from pretraining.data.readers import ImagePool
 from pretraining.knn_monitor import KnnMonitor
 from pretraining.method_registry import METHOD_CARDS, MethodCard
-from pretraining.methods.teacher import TeacherWeights
 from pretraining.models.vit import get_backbone_arguments
 from pretraining.recipe import KnnMonitorSettings, MocoRecipe, PretrainRecipe
 from pretraining.task import PretrainTask
