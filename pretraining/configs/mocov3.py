@@ -1,6 +1,6 @@
 """MoCo-v3 as the papers use it to pre-train ViT-Tiny."""
 
-version = 1
+version = 2
 
 source = (
     "MAE-Lite (arXiv 2205.14443), projects/mocov3: AdamW, rate 1.5e-4 x 1024 / 256, 400 epochs, 40 of warm-up from "
@@ -12,7 +12,7 @@ recipe = {
     "batch_size": 1024,
     "drop_last": True,
     # 1.5e-4 x 1024 / 256; temperature and momentum are the defaults of MocoRecipe
-    "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1},
+    "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1, "decay_all": True},
     "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6},  # epochs; learning rate
     "scale": [0.08, 1.0],
     "knn_monitor": {"interval": 40},
