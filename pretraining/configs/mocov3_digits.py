@@ -9,10 +9,11 @@ recipe = {
     "batch_size": 128,
     "drop_last": True,
     "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 0.1, "decay_all": True},
-    "schedule": {"name": "cosine", "warmup": 6},
+    "schedule": {"name": "cosine", "warmup": 6, "warmup_peak": "next_step"},
     "val_interval": 10,
     # milder crops than on photographs, and no flip: a mirrored digit is another sign
     "scale": [0.5, 1.0],
+    "interpolation": "bilinear",
     "flip": 0.0,
     # much smaller than the paper's 4096 and 256, to train in seconds
     "hidden_dim": 512,

@@ -92,7 +92,8 @@ def test_start_is_the_authors(moco: Any) -> None:
     limits = {"qkv": (64, 64), "proj": (64, 64), "fc1": (64, 256), "fc2": (256, 64), "patch_embed": (3 * 8 * 8, 64)}
     fixed = {name for name, value in moco.backbone.named_parameters() if not value.requires_grad}
     assert fixed == {"pos_embed"}
-    for name, value in moco.backbone.named_parameters():
+    for name, parameter in moco.backbone.named_parameters():
+        value = parameter.detach()
         part = "patch_embed" if name.startswith("patch_embed") else name.split(".")[-2:][0]
         if part in limits and name.endswith("weight"):
             limit = math.sqrt(6 / sum(limits[part]))
