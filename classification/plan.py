@@ -30,6 +30,9 @@ from foundation.errors import ConfigError, UserError
 
 ProtocolRecipe = ClassificationRecipe | FrozenRecipe
 
+RELATIVE_POSITION_MODELS = ("vit_tiny_12h_rpe", "vit_small_12h_rpe", "vit_base_rpe")
+"""Architectures whose classifier starts as small as BEiT's when they are fine-tuned, as in MAE-Lite."""
+
 # protocols of the digits; finetune_tan and the like are for photographs only
 RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "finetune": DigitsRecipe,
@@ -101,6 +104,8 @@ def resolve_protocol(
     more: dict[str, Any] = {}
     if isinstance(recipe, ClassificationRecipe):
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
+        if request.card.architecture in RELATIVE_POSITION_MODELS:
+            arguments["beit_init"] = True
         more = _describe_training(recipe, request, data, arguments)
     if isinstance(recipe, KnnRecipe):
         require_enough_voters(recipe.k, count_training_items(data, recipe.train_on, request.data_scale))
