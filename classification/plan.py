@@ -39,6 +39,9 @@ from foundation.errors import ConfigError, UserError
 
 ProtocolRecipe = ClassificationRecipe | FrozenRecipe
 
+RELATIVE_POSITION_MODELS = ("vit_tiny_12h_rpe", "vit_small_12h_rpe", "vit_base_rpe")
+"""Architectures whose classifier starts as small as BEiT's when they are fine-tuned, as in MAE-Lite."""
+
 # protocols of the digits; finetune_tan and the like are for photographs only
 RECIPE_TYPES: dict[str, type[ClassificationRecipe] | type[FrozenRecipe]] = {
     "finetune": DigitsRecipe,
@@ -115,6 +118,8 @@ def resolve_protocol(
         arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
         if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
             arguments[DISTILLATION_HEAD] = True
+        if request.card.architecture in RELATIVE_POSITION_MODELS:
+            arguments["beit_init"] = True
         more = _describe_training(recipe, request, data, arguments)
         small = _describe_small_set(recipe, min(_count_trained_items(recipe, data, request.data_scale)))
     if isinstance(recipe, KnnRecipe):

@@ -82,10 +82,13 @@ class PretrainTask(Task):
         """Locate the teacher's weights; returns ``None`` without a teacher.
 
         Raises:
-            UserError: the teacher has no weights.
+            UserError: the teacher has no weights, or its name leaves open which ones.
         """
+        from backbones.weight_sources.timm_tags import require_named_weights
         from engine.teacher import locate_teacher
 
+        if self.teacher and self.teacher_checkpoint is None:
+            require_named_weights(self.teacher)
         return locate_teacher(self.teacher, self.teacher_checkpoint) if self.teacher else None
 
     def check_data(self, root: Path, decode: DecodeLevel = "none") -> DataReport:

@@ -5,7 +5,8 @@ offset between two patches, and three more rows for class to patch, patch to cla
 at zero, so a new model computes the same as the plain ViT.
 
 Source: arXiv 2404.12210; wangsr126/MAE-Lite, projects/eval_tools/models_vit_rpe.py, with its ``qv_bias=False`` (a bias
-on q, k and v) and without LayerScale.
+on q, k and v) and without LayerScale, which is the model of the published 79.4. A bias of the keys has no effect on
+softmax, so the variants differ only in where a fine-tuning starts (docs/explanation/parity.md).
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from foundation.errors import UserError
 GridSize = tuple[int, int]
 CLASS_TOKEN_ROWS = 3
 """The last rows of a table belong to the class token: class to patch, patch to class, class to class."""
+
+_HEAD_SCALE = 0.001
+"""What BEiT multiplies the initial weights of a classifier by, so that all classes start almost equally likely."""
 
 
 class RelPosAttention(Attention):
@@ -123,13 +127,36 @@ class RelPosViT(VisionTransformer):
 
     The tables follow the input size in the same way as ``pos_embed``: resampled once by ``set_input_size``, or at every
     pass with ``dynamic_img_size``.
+
+    Args:
+        beit_init: start like BEiT, as MAE-Lite fine-tunes, and not like timm's ViT; see ``_init_like_beit``.
+        kwargs: passed to timm's ``VisionTransformer``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, beit_init: bool = False, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "attn_layer": RelPosAttention})
         if self.num_prefix_tokens != 1 or not self.has_class_token:
             raise ValueError("relative position tables are made for one class token and no register tokens")
         self._set_grids()
+        if beit_init:
+            self._init_like_beit()
+
+    def _init_like_beit(self) -> None:
+        """Change timm's initial weights to those of BEiT (microsoft/unilm, which models_vit_rpe.py follows).
+
+        Linear layers, positions, tables and norms have timm's already. The patch projection and the class token get the
+        same standard deviation of 0.02; the last layer of each branch is divided by sqrt(2 l) in block l, and the
+        classifier multiplied by 0.001. Fine-tuning loads all of it except the classifier.
+        """
+        projection = self.patch_embed.proj
+        nn.init.trunc_normal_(projection.weight, std=0.02)
+        nn.init.zeros_(projection.bias)
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        self.fix_init_weight()  # timm's name for the division
+        if isinstance(self.head, nn.Linear):
+            with torch.no_grad():
+                self.head.weight.mul_(_HEAD_SCALE)
+                self.head.bias.mul_(_HEAD_SCALE)
 
     def set_input_size(self, img_size: Any = None, patch_size: Any = None) -> None:
         """Change the input size as timm does, and resample the tables too.

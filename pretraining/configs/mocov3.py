@@ -11,10 +11,13 @@ recipe = {
     "epochs": 400,
     "batch_size": 1024,
     "drop_last": True,
-    # 1.5e-4 x 1024 / 256; temperature and momentum are the defaults of MocoRecipe
-    "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1},
-    "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6},  # epochs; learning rate
+    # 1.5e-4 x 1024 / 256; temperature and momentum are the defaults of MocoRecipe. All parameters are decayed, since
+    # the authors give them to the optimizer in one group.
+    "optimizer": {"name": "AdamW", "lr": 6e-4, "weight_decay": 0.1, "decay_all": True},
+    # in epochs; a learning rate
+    "schedule": {"name": "cosine", "warmup": 40, "warmup_start": 1e-6, "warmup_peak": "next_step"},
     "scale": [0.08, 1.0],
+    "interpolation": "bilinear",  # torchvision's default, which the authors leave as it is
     "knn_monitor": {"interval": 40},
     "workers": 8,
 }

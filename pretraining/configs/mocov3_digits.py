@@ -1,6 +1,6 @@
 """MoCo-v3 on the training images of scikit-learn's digits, for quick tests."""
 
-version = 1
+version = 2
 
 source = "ours: no paper has it"
 
@@ -8,11 +8,12 @@ recipe = {
     "epochs": 60,
     "batch_size": 128,
     "drop_last": True,
-    "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 0.1},
-    "schedule": {"name": "cosine", "warmup": 6},
+    "optimizer": {"name": "AdamW", "lr": 1e-3, "weight_decay": 0.1, "decay_all": True},
+    "schedule": {"name": "cosine", "warmup": 6, "warmup_peak": "next_step"},
     "val_interval": 10,
     # milder crops than on photographs, and no flip: a mirrored digit is another sign
     "scale": [0.5, 1.0],
+    "interpolation": "bilinear",
     "flip": 0.0,
     # much smaller than the paper's 4096 and 256, to train in seconds
     "hidden_dim": 512,

@@ -14,7 +14,10 @@ BLUR_SIGMA_RANGE = (0.1, 2.0)
 
 
 def augment_colors(images: Tensor, seeds: Tensor, recipe: ColorAugmentation, view_index: int) -> Tensor:
-    """Apply color jitter, grayscale, blur and solarization, each with its probability, in this order as in MoCo-v3.
+    """Apply color jitter, blur, grayscale and solarization, each with its probability, in this order.
+
+    The order is that of MAE-Lite (``ssl_transform``); MoCo-v3's own code blurs after the grayscale. A blur and a
+    weighted sum of channels can be exchanged, so the two orders differ by rounding alone.
 
     Args:
         images: (N, 3, S, S), 0 to 1.
@@ -27,7 +30,6 @@ def augment_colors(images: Tensor, seeds: Tensor, recipe: ColorAugmentation, vie
     jittered = jitter_colors(images, drawn[:, :4], drawn[:, 4:8].argsort(1), recipe.jitter)
     # jitter and grayscale are computed for all images and then selected per image
     images = _select_images(drawn[:, 8] < recipe.jitter_p, jittered, images)
-    images = _select_images(drawn[:, 9] < recipe.grayscale_p, rgb_to_grayscale(images).expand_as(images), images)
     chance = sample_uniform(seeds, 2, BLUR_STREAM)
     some = (chance[:, 0] < recipe.blur_p[view_index]).nonzero()[:, 0]
     if len(some):  # the blur is the expensive part, so only the chosen images are blurred
@@ -39,6 +41,7 @@ def augment_colors(images: Tensor, seeds: Tensor, recipe: ColorAugmentation, vie
         # 3 of the largest sigma, so that the window has one size for all images
         reach = round(3 * BLUR_SIGMA_RANGE[1] * images.shape[-1] / 224)
         images = images.index_copy(0, some, gaussian_blur(images[some], sigma, reach))
+    images = _select_images(drawn[:, 9] < recipe.grayscale_p, rgb_to_grayscale(images).expand_as(images), images)
     return _select_images(drawn[:, 10] < recipe.solarize_p[view_index], solarize_images(images), images)
 
 
@@ -112,7 +115,7 @@ def solarize_images(images: Tensor) -> Tensor:
 
 
 def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
-    """Blur images by Gaussians with a different sigma per image; edges are reflected.
+    """Blur images by Gaussians with a different sigma per image; pixels of the edge are repeated, as in Pillow.
 
     Args:
         images: (N, C, H, W).
@@ -120,8 +123,7 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
         radius: distance from the center of the window to its edge, pixels.
     """
     count, channels, height, width = images.shape
-    # reflection needs a padding smaller than the side
-    radius = min(max(radius, 1), min(height, width) - 1)
+    radius = max(radius, 1)
     steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
     kernel = torch.exp(-0.5 * (steps / sigmas[:, None].clamp(min=1e-3)) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)[:, None, :]
@@ -131,7 +133,7 @@ def gaussian_blur(images: Tensor, sigmas: Tensor, radius: int) -> Tensor:
     # a two-dimensional Gaussian is separable: first along rows, then along columns
     passes = (((-1, 1, 1, window), (radius, radius, 0, 0)), ((-1, 1, window, 1), (0, 0, radius, radius)))
     for shape, pad in passes:
-        values = F.conv2d(F.pad(values, pad, mode="reflect"), kernel.reshape(shape), groups=count * channels)
+        values = F.conv2d(F.pad(values, pad, mode="replicate"), kernel.reshape(shape), groups=count * channels)
     return values.reshape(images.shape)
 
 

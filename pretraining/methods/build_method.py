@@ -41,7 +41,7 @@ class MethodParts(NamedTuple):
 def build_mae(parts: MethodParts) -> PretrainMethod:
     """Build MAE on a plain ViT or on Hiera."""
     if isinstance(parts.backbone, Hiera):
-        return HieraMae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name)
+        return HieraMae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init)
     return Mae(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init)
 
 
@@ -49,7 +49,9 @@ def build_mae_distill(parts: MethodParts) -> PretrainMethod:
     """Build D-MAE on a plain ViT or on Hiera."""
     assert parts.teacher is not None, "PretrainTask requires one"
     if isinstance(parts.backbone, Hiera):
-        return HieraMaeDistill(parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.teacher)
+        return HieraMaeDistill(
+            parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init, parts.teacher
+        )
     return MaeDistill(
         parts.backbone, parts.preprocessor, parts.recipe, parts.backbone_name, parts.random_init, parts.teacher
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from torch import Tensor, nn
 
 from foundation.errors import UserError
 from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
-from pretraining.methods.mae import init_tokens
 from pretraining.methods.method import PretrainMethod, average_parameters
-from pretraining.models.vit import require_plain_vit
+from pretraining.models.sincos_pos_embed import sincos_pos_embed
+from pretraining.models.vit import get_patch_geometry, require_plain_vit
 from pretraining.recipe import MocoRecipe
 
 
@@ -25,7 +26,7 @@ class MocoV3(PretrainMethod):
         preprocessor: gives two crops per image.
         recipe: temperature, momentum, widths.
         backbone_name: name of the backbone, for messages.
-        random_init: whether the weights of the backbone are random; its positions are then fixed sines and cosines.
+        random_init: whether the weights of the backbone are random; they are then initialized again as in MoCo-v3.
 
     Raises:
         UserError: the backbone is not a plain ViT with a class token, or ``accumulate`` is above 1.
@@ -43,10 +44,11 @@ class MocoV3(PretrainMethod):
             )
         self.recipe = recipe
         if random_init:
-            init_tokens(backbone, fixed_positions=True)
+            init_moco_weights(backbone)
         backbone.pos_embed.requires_grad_(False)
         if recipe.freeze_patch_embed:
             backbone.patch_embed.requires_grad_(False)
+        # projector and predictor keep torch's own initialization, as in the authors' code
         self.projector = build_mlp([int(backbone.embed_dim), recipe.hidden_dim, recipe.hidden_dim, recipe.out_dim])
         self.predictor = build_mlp([recipe.out_dim, recipe.hidden_dim, recipe.out_dim])
         # queries pass through backbone, projector and predictor; keys through slowly moving copies of the first two
@@ -79,6 +81,38 @@ class MocoV3(PretrainMethod):
         value = cosine_momentum(self.recipe.momentum, progress)
         for slow, fast in ((self.momentum_encoder, self.backbone), (self.momentum_projector, self.projector)):
             average_parameters(slow, fast, value)
+
+
+def init_moco_weights(model: Any) -> None:
+    """Initialize a plain ViT as MoCo-v3 does: Xavier-uniform weights, biases of zero and fixed positions.
+
+    A layer of fan-in a and fan-out b gets weights from -limit to limit with limit = sqrt(6 / (a + b)). The joint layer
+    for queries, keys and values is three layers, so its fan-out is a third of its rows; the patch projection is a
+    linear layer on the pixels of a patch.
+
+    Args:
+        model: a plain ViT of timm.
+
+    Source: facebookresearch/moco-v3, ``vits.py``, from which wangsr126/MAE-Lite took projects/mocov3/vits.py.
+    """
+    projection = model.patch_embed.proj
+    for name, layer in model.named_modules():
+        if not isinstance(layer, nn.Linear) and layer is not projection:
+            continue
+        # (fan-out, fan-in): the kernel of the projection is (C, channels, height, width)
+        fan_out, fan_in = layer.weight.flatten(1).shape
+        limit = math.sqrt(6 / ((fan_out // 3 if name.endswith("qkv") else fan_out) + fan_in))
+        nn.init.uniform_(layer.weight, -limit, limit)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    for token in (model.cls_token, model.reg_token):
+        if token is not None:
+            nn.init.normal_(token, std=1e-6)
+    shape = get_patch_geometry(model)
+    with torch.no_grad():
+        model.pos_embed.copy_(
+            sincos_pos_embed(model.embed_dim, shape.grid_size, shape.num_prefix_tokens, rows_first=True)
+        )
 
 
 def build_mlp(widths: list[int]) -> nn.Sequential:

@@ -40,13 +40,15 @@ class HieraMae(Mae):
 
     Args:
         backbone: timm's Hiera, created with ``q_pool=2``.
-        preprocessor, recipe, backbone_name: see ``Mae``.
+        preprocessor, recipe, backbone_name, random_init: see ``Mae``.
 
     Raises:
         UserError: the recipe has fixed positions.
     """
 
-    def __init__(self, backbone: Any, preprocessor: nn.Module, recipe: MaskedRecipe, backbone_name: str) -> None:
+    def __init__(
+        self, backbone: Any, preprocessor: nn.Module, recipe: MaskedRecipe, backbone_name: str, random_init: bool
+    ) -> None:
         # not Mae's constructor, which builds the parts for a plain ViT
         PretrainMethod.__init__(self, backbone, preprocessor)
         if recipe.positions != "learned":
@@ -73,12 +75,14 @@ class HieraMae(Mae):
         for block in self.fused_blocks[:-1]:
             # reduces a unit from its side in this stage to ``side``, without overlap: kernel = stride
             kernel = backbone.mask_unit_size[0] // int(backbone.q_stride[0]) ** len(heads) // side
+            # keeps torch's own initialization, as in the authors' code
             heads.append(nn.Conv2d(backbone.blocks[block - 1].dim_out, width, kernel, kernel))
         self.multi_scale_fusion_heads = nn.ModuleList(heads)
         self.decoder = MaeDecoder(width, recipe.decoder, self.patch_geometry, recipe.positions)
-        for part in (self.multi_scale_fusion_heads, self.decoder):
-            _init_trunc_normal(part)
+        _init_linear_and_norms(self.decoder)
         nn.init.trunc_normal_(self.decoder.mask_token, std=0.02)
+        if random_init:  # loaded weights stay as they are
+            init_hiera_weights(backbone)
 
     def patchify_and_mask(self, images: Tensor, seeds: Tensor) -> tuple[Tensor, Masking]:
         """Cut the images into patches of the predicted size, and mask units at random; patches of a unit stay together.
@@ -134,7 +138,7 @@ class HieraMaeDistill(HieraMae):
     Only blocks with attention over all units can be matched: blocks of stages 3 and 4 that do not pool queries.
 
     Args:
-        backbone, preprocessor, recipe, backbone_name: see ``HieraMae``.
+        backbone, preprocessor, recipe, backbone_name, random_init: see ``HieraMae``.
         teacher: a Hiera with the same mask units and patches.
 
     Raises:
@@ -145,9 +149,15 @@ class HieraMaeDistill(HieraMae):
     recipe: DistillRecipe
 
     def __init__(
-        self, backbone: Any, preprocessor: nn.Module, recipe: DistillRecipe, backbone_name: str, teacher: Teacher
+        self,
+        backbone: Any,
+        preprocessor: nn.Module,
+        recipe: DistillRecipe,
+        backbone_name: str,
+        random_init: bool,
+        teacher: Teacher,
     ) -> None:
-        super().__init__(backbone, preprocessor, recipe, backbone_name)
+        super().__init__(backbone, preprocessor, recipe, backbone_name, random_init)
         self.teacher = teacher
         other: Any = require_hiera(teacher.model, f"the teacher {teacher.name}")
         layout = ("mask_spatial_shape", "mask_unit_size", "patch_stride", "q_pool")
@@ -253,9 +263,28 @@ def _attribute_as_list(model: Any, name: str) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _init_trunc_normal(module: nn.Module) -> None:
+def init_hiera_weights(model: Any) -> None:
+    """Initialize Hiera as its masked autoencoder does: Xavier-uniform weights, biases of zero.
+
+    The positions are left alone: timm draws them from the same normal distribution (standard deviation 0.02).
+
+    Args:
+        model: timm's Hiera.
+
+    Source: facebookresearch/hiera, ``hiera_mae.py`` (also in wangsr126/MAE-Lite, projects/mae_lite).
+    """
+    _init_linear_and_norms(model)
+    # The kernel of the stem counts as a linear layer on the pixels of its window; its bias stays that of a convolution.
+    stem = model.patch_embed.proj
+    stem.reset_parameters()
+    nn.init.xavier_uniform_(stem.weight.view(stem.weight.shape[0], -1))
+
+
+def _init_linear_and_norms(module: nn.Module) -> None:
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv2d):
-            nn.init.trunc_normal_(part.weight, std=0.02)
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.LayerNorm):
+            part.reset_parameters()  # scales of one, shifts of zero

@@ -37,6 +37,11 @@ BAD = [
     (DISTILL, "method mae_distill needs a teacher: --teacher NAME"),
     ((*DISTILL, "--teacher", "vit_base"), "the teacher vit_base has no weights"),
     ((*DISTILL, "--teacher", "mae_small"), "the weights of mae_small are fetched by hand"),
+    (
+        (*DISTILL, "--teacher", "timm/hiera_base_224"),
+        "timm's default is mae_in1k_ft_in1k; name them, for example --teacher timm/hiera_base_224.mae",
+    ),
+    ((*DISTILL, "--teacher", "timm/vit_base_patch16_224"), "example --teacher timm/vit_base_patch16_224.mae"),
     ((*DISTILL, "--teacher", "vit_pico", "--teacher-checkpoint", "nowhere"), "there is no checkpoint at nowhere"),
     (("pretrain", "simmim", "--backbone", "vit_pico", "--data", "digits"), "simmim is for Swin: run mae"),
     (("pretrain", "mae", "--backbone", "vit_pico", "--data", "imagenet"), "there is no folder"),

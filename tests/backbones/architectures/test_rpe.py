@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import timm
 import torch
@@ -69,6 +71,26 @@ def test_zero_tables_change_nothing(dynamic: bool) -> None:
         image = torch.randn(2, 3, 64, side)
         with torch.no_grad():
             torch.testing.assert_close(relative(image), plain(image), rtol=0, atol=1e-6)
+
+
+def test_start_is_beits_where_it_is_asked_for() -> None:
+    """The authors' class: deviation 0.02, branches divided by sqrt(2 l), and a classifier of 2e-5."""
+    values = dict(make(beit_init=True, num_classes=200).named_parameters())
+    deviations = {
+        "head.weight": 2e-5,
+        "patch_embed.proj.weight": 0.02,
+        "cls_token": 0.02,
+        "blocks.0.attn.qkv.weight": 0.02,
+        "blocks.0.attn.proj.weight": 0.02 / math.sqrt(2),
+        "blocks.1.attn.proj.weight": 0.02 / math.sqrt(4),
+        "blocks.1.mlp.fc2.weight": 0.02 / math.sqrt(4),
+    }
+    for name, deviation in deviations.items():
+        # five standard errors
+        rel = 5 / math.sqrt(2 * values[name].numel())
+        assert float(values[name].detach().std()) == pytest.approx(deviation, rel=rel), name
+    assert not any(bool(values[name].any()) for name in ("head.bias", "patch_embed.proj.bias", "blocks.0.mlp.fc1.bias"))
+    assert float(make(num_classes=200).head.weight.detach().std()) == pytest.approx(0.02, rel=0.02), "not asked for"
 
 
 @pytest.mark.parametrize("grid", [(4, 4), (2, 5)])

@@ -168,17 +168,34 @@ def test_grey_and_solarise() -> None:
 
 
 def test_blur_is_gaussian() -> None:
-    """Against torchvision's for each sigma (1e-5), and near PIL's, which the authors use (2 of 255)."""
+    """Against torchvision's for each sigma (1e-5), and near PIL's, which the authors use, up to the edge (4 of 255)."""
     torch.manual_seed(0)
     images = torch.rand(2, 3, 20, 20)
     found = color_jitter.gaussian_blur(images, torch.tensor([0.4, 2.0]), 6)
     for image, sigma, blurred in zip(images, (0.4, 2.0), found, strict=True):
-        torch.testing.assert_close(blurred, tv.gaussian_blur(image, [13, 13], [sigma] * 2), rtol=0, atol=1e-5)
+        wide = F.pad(image[None], [6] * 4, mode="replicate")[0]
+        expected = tv.gaussian_blur(wide, [13, 13], [sigma] * 2)[:, 6:-6, 6:-6]
+        torch.testing.assert_close(blurred, expected, rtol=0, atol=1e-5)
     smooth = F.interpolate(torch.rand(1, 3, 5, 5), 40, mode="bicubic").clamp(0, 1)
     pil = Image.fromarray((smooth[0].permute(1, 2, 0).numpy() * 255).round().astype("uint8"))
     expected = tv.pil_to_tensor(pil.filter(ImageFilter.GaussianBlur(2.0))).float() / 255
     ours = color_jitter.gaussian_blur(smooth, torch.tensor([2.0]), 6)[0]
-    assert float((ours - expected)[:, 6:-6, 6:-6].abs().max()) < 4 / 255
+    assert float((ours - expected).abs().max()) < 4 / 255
+
+
+def test_blur_comes_before_grey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the authors' ``ssl_transform``; without a strength the jitter makes no grey image."""
+    order: list[str] = []
+    for name in ("gaussian_blur", "rgb_to_grayscale", "solarize_images"):
+
+        def note(*values: object, name: str = name, original: object = getattr(color_jitter, name)) -> torch.Tensor:
+            order.append(name)
+            return original(*values)  # type: ignore[operator,no-any-return]
+
+        monkeypatch.setattr(color_jitter, name, note)
+    recipe = ColorAugmentation(jitter=[0.0] * 4, blur_p=[1.0, 1.0])
+    color_jitter.augment_colors(torch.rand(2, 3, 8, 8), torch.arange(2), recipe, 0)
+    assert order == ["gaussian_blur", "rgb_to_grayscale", "solarize_images"]
 
 
 def test_jitter_keeps_the_order_and_each_image_its_own() -> None:

@@ -12,8 +12,12 @@ import pytest
 import torch
 from torch import nn
 
+from engine.config import load_protocol
+from engine.optimizer import group_by_depth
 from foundation.errors import UserError
 from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
+from pretraining.recipe import MocoRecipe
+from pretraining.task import CONFIG_DIR
 from tests.conftest import ROOT
 from tests.limits import HANG_SECONDS
 from tests.pretraining.make import make_batch, make_method
@@ -81,6 +85,44 @@ def test_heads_are_the_papers(moco: Any) -> None:
         assert [part.affine for part in norms] == [True] * (len(norms) - 1) + [False]
         assert sum(isinstance(part, nn.ReLU) for part in head) == len(linear) - 1
     assert not moco.backbone.pos_embed.requires_grad
+
+
+def test_start_is_the_authors(moco: Any) -> None:
+    """Uniform up to sqrt(6 / (fan-in + fan-out)), q, k and v as three layers; no bias, no class token, fixed places."""
+    limits = {"qkv": (64, 64), "proj": (64, 64), "fc1": (64, 256), "fc2": (256, 64), "patch_embed": (3 * 8 * 8, 64)}
+    fixed = {name for name, value in moco.backbone.named_parameters() if not value.requires_grad}
+    assert fixed == {"pos_embed"}
+    for name, parameter in moco.backbone.named_parameters():
+        value = parameter.detach()
+        part = "patch_embed" if name.startswith("patch_embed") else name.split(".")[-2:][0]
+        if part in limits and name.endswith("weight"):
+            limit = math.sqrt(6 / sum(limits[part]))
+            assert 0.97 * limit < float(value.abs().max()) <= limit
+            # the standard deviation of a uniform distribution; 3,072 numbers or more
+            assert float(value.std()) == pytest.approx(limit / math.sqrt(3), rel=0.05)
+        elif name == "cls_token":
+            assert 0 < float(value.abs().max()) < 5e-6
+        elif name != "pos_embed":
+            assert set(value.unique().tolist()) == ({1.0} if "norm" in name and name.endswith("weight") else {0.0})
+    # row 1, column 2 of a grid of 4 x 4: the row in the first half of the channels, the column in the second
+    places = moco.backbone.pos_embed[0, 1 + 4 + 2]
+    quarter = [10000 ** (-channel / 16) for channel in range(16)]
+    expected = [wave(place * value) for place in (1, 2) for wave in (math.sin, math.cos) for value in quarter]
+    torch.testing.assert_close(places, torch.tensor(expected), rtol=0, atol=1e-6)
+    assert not moco.backbone.pos_embed[0, 0].any()
+    # the momentum branch starts as a copy
+    for slow, fast in ((moco.momentum_encoder, moco.backbone), (moco.momentum_projector, moco.projector)):
+        assert all(torch.equal(*pair) for pair in zip(slow.parameters(), fast.parameters(), strict=True))
+
+
+def test_every_weight_decays(moco: Any) -> None:
+    """The authors hand all parameters to AdamW in one group: biases, norms and the class token decay too."""
+    config = load_protocol(CONFIG_DIR / "mocov3.py", MocoRecipe, "full")
+    groups = group_by_depth(moco, config.recipe.optimizer)
+    assert {group["weight_decay"] for group in groups} == {0.1}
+    trained = {name for name, value in moco.named_parameters() if value.requires_grad}
+    assert {name for group in groups for name in group["names"]} == trained
+    assert {"backbone.cls_token", "backbone.norm.bias", "projector.1.weight"} <= trained
 
 
 def test_what_cannot_be_is_a_sentence() -> None:

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from engine.config import load_protocol
+from engine.optimizer import group_by_depth
 from foundation.errors import UserError
-from pretraining.models.hiera import run_mask_units
+from pretraining.models.hiera import HieraMae, run_mask_units
 from pretraining.models.patches import sample_masking
+from pretraining.recipe import MaskedRecipe
+from pretraining.task import CONFIG_DIR
 from tests.pretraining import naive
 from tests.pretraining.make import compute_losses, make_batch, make_method, make_teacher
 
@@ -88,6 +92,51 @@ def test_loss_is_written_out(hiera: Any) -> None:
                 )
     expected = float(torch.stack(errors).mean().detach())
     assert compute_losses(hiera, images, seeds)["loss_masked"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_start_is_the_authors(hiera: Any) -> None:
+    """Linear layers and the stem by Xavier, biases zero; convolutions with a bias of their own as torch starts them."""
+    stem, heads = hiera.backbone.patch_embed.proj, hiera.multi_scale_fusion_heads
+    for name, parameter in hiera.named_parameters():
+        value = parameter.detach()
+        owner = hiera.get_submodule(name.rpartition(".")[0])
+        largest = float(value.abs().max())
+        if isinstance(owner, torch.nn.LayerNorm):
+            assert set(value.tolist()) == {float(name.endswith("weight"))}
+        elif isinstance(owner, torch.nn.Linear) and name.endswith("bias"):
+            assert largest == 0
+        elif isinstance(owner, torch.nn.Linear):
+            limit = math.sqrt(6 / (owner.in_features + owner.out_features))
+            assert 0.97 * limit < largest <= limit
+            assert float(value.std()) == pytest.approx(limit / math.sqrt(3), rel=0.05)
+        elif owner is stem and name.endswith("weight"):
+            limit = math.sqrt(6 / (3 * 7 * 7 + 46))
+            assert 0.97 * limit < largest <= limit
+        elif owner is stem or owner in heads:  # torch: up to 1 / sqrt(fan-in), weights and biases
+            limit = 1 / math.sqrt(owner.weight[0].numel())
+            assert 0.85 * limit < largest <= limit
+        else:  # positions and mask token
+            assert float(value.std()) == pytest.approx(0.02, rel=0.25), name
+
+
+def test_decay_is_the_authors(hiera: Any) -> None:
+    """Matrices, kernels, positions and the mask token decay; biases and norms do not."""
+    config = load_protocol(CONFIG_DIR / "mae_hiera_lite.py", MaskedRecipe, "full")
+    groups = group_by_depth(hiera, config.recipe.optimizer)
+    decayed = {name for group in groups if group["weight_decay"] > 0 for name in group["names"]}
+    assert decayed == {name for name, value in hiera.named_parameters() if value.ndim > 1}
+    assert {"backbone.pos_embed", "decoder.pos_embed", "decoder.mask_token"} <= decayed
+
+
+def test_loaded_weights_stay() -> None:
+    """Only random weights are initialized again."""
+    made = make_method("mae", arguments=POOLED, **HIERA)
+    with torch.no_grad():
+        for value in made.backbone.parameters():
+            value.fill_(0.5)
+    parts = (made.data_preprocessor, made.recipe, "hiera_lite")
+    loaded = HieraMae(made.backbone, *parts, random_init=False)
+    assert all(bool((value == 0.5).all()) for value in loaded.backbone.parameters())
 
 
 def test_all_weights_are_trained(hiera: Any) -> None:
