@@ -74,7 +74,7 @@ class TrackingRecipe(TrainingRecipe):
             ``tracking.data.pair.SearchJitter``.
         pairs: number of training pairs per epoch.
         val_pairs: number of pairs whose IoU is displayed during training; nothing is selected by it.
-        max_frame_gap: largest distance between the two frames of a pair, in frames.
+        max_frame_gap: the two frames of a pair are less than this many frames apart.
         dataset_weights: training sets and their sampling weights.
         got10k_split: which sequences of GOT-10k are used: ``train_full`` (all), or OSTrack's ``train`` or ``vottrain``.
         got10k_list: OSTrack's list of the split, if it is not in the folder of GOT-10k. Only its content counts, which
@@ -82,6 +82,7 @@ class TrackingRecipe(TrainingRecipe):
         got10k_exclude: file with names of GOT-10k sequences to leave out.
         grayscale, flip, frame_flip, brightness: augmentation of video pairs, see
             ``tracking.data.video_pairs.PairAugmentation``.
+        augment_frames: whether ``grayscale`` and ``flip`` change the whole frames (as in OSTrack) or the crops.
         skip_unreadable: skip unreadable frames and count them in the record, instead of stopping the run.
         drop_path: stochastic depth rate of the last block; earlier blocks have proportionally less.
         head_channels: output channels of the head's first convolutions; 256 in OSTrack, 64 is far cheaper.
@@ -111,7 +112,11 @@ class TrackingRecipe(TrainingRecipe):
         "got10k_list",
     }
 
-    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"max_frames": None, "got10k_split": "train_full"}
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {
+        "max_frames": None,
+        "got10k_split": "train_full",
+        "augment_frames": False,
+    }
 
     template_size: Side
     search_size: Side
@@ -132,6 +137,7 @@ class TrackingRecipe(TrainingRecipe):
     flip: Fraction = 0.5
     frame_flip: Fraction = 0.5
     brightness: Fraction = 0.2
+    augment_frames: bool = False
     skip_unreadable: bool = False
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     # each tower halves the channels three times, down to an eighth
@@ -189,4 +195,4 @@ class TrackingRecipe(TrainingRecipe):
 
     def pair_augmentation(self) -> PairAugmentation:
         """Return how video pairs are augmented."""
-        return PairAugmentation(self.grayscale, self.flip, self.frame_flip, self.brightness)
+        return PairAugmentation(self.grayscale, self.flip, self.frame_flip, self.brightness, self.augment_frames)

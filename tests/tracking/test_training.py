@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import torch
 
 from backbones.create import create_backbone
 from benchmarks.cli.main import main
+from engine.lr_schedule import count_steps_per_epoch
 from engine.optimizer import build_param_groups
 from engine.recipe import OptimizerConfig
 from foundation.errors import UserError
@@ -26,6 +29,7 @@ from tracking.data.video_pairs import PairAugmentation, VideoPairSampler
 from tracking.evaluate_run import evaluate_run
 from tracking.models.candidate_elimination import CandidateElimination
 from tracking.models.tracker_model import TrackerModel
+from tracking.protocols import CandidateEliminationHook, load_protocol_recipe
 
 TINY = (
     *("run", "mini_lasot", "--backbone", "vit_pico", "--protocol", "fast64", "--tier", "smoke"),
@@ -143,12 +147,30 @@ def test_the_backbone_learns_more_slowly_and_everything_decays() -> None:
     assert "backbone.vit.cls_token" not in rates
 
 
-def test_the_elimination_follows_the_epoch() -> None:
-    from tracking.protocols import CandidateEliminationHook
-
-    class Runner:
-        epoch, iter = 60, 3
-
+@pytest.mark.parametrize("protocol", ["ostrack256_ce", "ostrack384"])
+def test_the_elimination_follows_the_epoch(protocol: str) -> None:
+    """OSTrack counts from 1: 1 until epoch 20, then 0.7 + 0.15 (1 + cos(pi (epoch - 20) / 80)), 0.7 from 100 on."""
+    recipe = load_protocol_recipe(protocol)
     model = make_tracker_model(candidate_elimination=CandidateElimination())
-    CandidateEliminationHook(model, CandidateElimination(), by_epoch=True).before_train_iter(Runner(), 0)
-    assert model.train_keep_ratio == pytest.approx(0.85)
+    hook = CandidateEliminationHook(model, recipe.ce, recipe.by_epoch)
+    expected = {
+        20: 1.0,
+        21: 0.7 + 0.15 * (1 + math.cos(math.pi / 80)),
+        40: 0.9560660,
+        60: 0.85,
+        80: 0.7439340,
+        100: 0.7,
+    }
+    for epoch, ratio in expected.items():
+        # mmengine counts from 0
+        hook.before_train_iter(SimpleNamespace(epoch=epoch - 1, iter=3), 0)
+        assert model.train_keep_ratio == pytest.approx(ratio, abs=1e-7), epoch
+
+
+@pytest.mark.parametrize("protocol", ["ostrack256", "ostrack256_ce", "ostrack384"])
+def test_an_epoch_has_as_many_steps_as_on_the_papers_gpus(protocol: str) -> None:
+    """Each of 4 GPUs has 15,000 of 60,000 pairs, in batches of 32 without the incomplete one: 468 steps."""
+    recipe = load_protocol_recipe(protocol)
+    assert count_steps_per_epoch(recipe, recipe.pairs) == 60_000 // 4 // 32 == 468
+    assert recipe.pair_augmentation().on_frames and recipe.identity_settings()["augment_frames"]
+    assert "augment_frames" not in load_protocol_recipe("fast128").identity_settings(), "ids from before stay"

@@ -11,11 +11,11 @@ recipe = {
     "scale_jitter": 0.5,
     # as in ostrack256_ce
     "use_ce": True,
-    "ce": {"blocks": [3, 6, 9], "keep_ratio": 0.7, "begin": 20, "end": 100},
+    "ce": {"blocks": [3, 6, 9], "keep_ratio": 0.7, "begin": 19, "end": 99},
 }
 
 tiers = {
     # the schedule of the elimination is shortened along with the training
     "smoke": {"ce.begin": 0, "ce.end": 1},
-    "short": {"ce.begin": 2, "ce.end": 10},
+    "short": {"ce.begin": 1, "ce.end": 9},
 }

@@ -86,6 +86,31 @@ def flip_horizontal(image: ImageArray, box: FloatArray) -> tuple[ImageArray, Flo
     return image[:, ::-1], np.array([1 - box[0] - box[2], *box[1:]])
 
 
+def flip_frame(image: ImageArray, box: FloatArray, geometry: CropGeometry) -> tuple[ImageArray, FloatArray]:
+    """Mirror a whole frame and a box in it from left to right.
+
+    Column c of W becomes column W - 1 - c, so a box that covers the columns from x to x + w - 1 covers those from
+    W - x - w on; ``exact`` says that. OSTrack (lib/train/data/transforms.py) mirrors the box's two edges as if they
+    were columns, to W - 1 - x - w, which is one pixel too far left; ``ostrack`` does the same.
+
+    Args:
+        image: shape (height, width, 3).
+        box: x, y, width, height in pixels, shape (4,).
+        geometry: ``ostrack`` or ``exact``, see ``tracking.data.crops``.
+    """
+    width = image.shape[1] - (1 if geometry == "ostrack" else 0)
+    return image[:, ::-1], np.array([width - box[0] - box[2], *box[1:]])
+
+
+def to_frame_grayscale(image: ImageArray) -> ImageArray:
+    """Convert a whole frame to gray as OSTrack does, with OpenCV's integers: up to 1 from ``to_grayscale``.
+
+    Args:
+        image: RGB, shape (height, width, 3).
+    """
+    return np.asarray(np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, 2))
+
+
 def to_grayscale(image: ImageArray) -> ImageArray:
     """Replace the colors of an image by its luma (OpenCV's weights), in three equal channels.
 

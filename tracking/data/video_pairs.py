@@ -15,8 +15,10 @@ from tracking.data.pair import (
     SearchJitter,
     TrainingPair,
     adjust_brightness,
+    flip_frame,
     flip_horizontal,
     jitter_box,
+    to_frame_grayscale,
     to_grayscale,
 )
 from tracking.data.readers.sequence import Video
@@ -35,12 +37,14 @@ class PairAugmentation(NamedTuple):
         flip: probability that both crops are mirrored.
         frame_flip: probability that a crop is mirrored, for each crop independently.
         brightness: the factor of the brightness is drawn from [1 - brightness, 1 + brightness] for each crop.
+        on_frames: whether ``grayscale`` and ``flip`` change the whole frames before the crops are cut, as in OSTrack.
     """
 
     grayscale: float = 0.05
     flip: float = 0.5
     frame_flip: float = 0.5
     brightness: float = 0.2
+    on_frames: bool = False
 
 
 def is_usable_video(video: Video) -> bool:
@@ -156,9 +160,11 @@ class VideoPairSampler:
         sizes = self.sizes
         # a still image, whose template and search frame are the same, is decoded once
         frames = [video.read_frame(number) for number in dict.fromkeys((template_frame, search_frame))]
-        truth = video.boxes[search_frame]
+        first, truth = video.boxes[template_frame], video.boxes[search_frame]
+        if self.augmentation.on_frames:
+            frames, (first, truth) = self._augment_frames(rng, [frames[0], frames[-1]], [first, truth])
         around = jitter_box(rng, truth, self.jitter)
-        here = make_crop_window(video.boxes[template_frame], sizes.template_factor)
+        here = make_crop_window(first, sizes.template_factor)
         there = make_crop_window(around, sizes.search_factor)
         if not has_image_overlap(frames[0], here) or not has_image_overlap(frames[-1], there):
             return None
@@ -169,13 +175,27 @@ class VideoPairSampler:
             template, search, image_to_crop_box(truth, around, there, sizes.search_size, sizes.geometry)
         )
 
+    def _augment_frames(
+        self, rng: np.random.Generator, frames: list[ImageArray], boxes: list[FloatArray]
+    ) -> tuple[list[ImageArray], list[FloatArray]]:
+        """Convert both frames to gray and mirror them with their boxes at random."""
+        if rng.random() < self.augmentation.grayscale:
+            frames = [to_frame_grayscale(frame) for frame in frames]
+        if rng.random() < self.augmentation.flip:
+            mirrored = [flip_frame(*each, self.sizes.geometry) for each in zip(frames, boxes, strict=True)]
+            frames, boxes = [frame for frame, _ in mirrored], [box for _, box in mirrored]
+        return frames, boxes
+
     def _augment_pair(self, rng: np.random.Generator, pair: TrainingPair) -> TrainingPair:
         """Convert both crops to gray and mirror them at random, then augment each on its own."""
         setting = self.augmentation
         template, search, box = pair
-        if rng.random() < setting.grayscale:
-            template, search = to_grayscale(template), to_grayscale(search)
-        together = rng.random() < setting.flip
+        together = False
+        # else the frames were changed together already
+        if not setting.on_frames:
+            if rng.random() < setting.grayscale:
+                template, search = to_grayscale(template), to_grayscale(search)
+            together = rng.random() < setting.flip
         # the template has no box to predict, so a placeholder is passed
         template, _ = self._augment_frame(rng, template, np.zeros(4), together)
         return TrainingPair(template, *self._augment_frame(rng, search, box, together))

@@ -19,8 +19,8 @@ class CandidateElimination(StrictConfig):
         blocks: indices of these blocks, from 0.
         keep_ratio: fraction of the search tokens that remains after each of these blocks.
         begin, end: in training all tokens remain until ``begin``; then the fraction falls along a cosine and reaches
-            ``keep_ratio`` at ``end``. Both are in the recipe's unit, epochs or iterations. Evaluation always uses
-            ``keep_ratio``.
+            ``keep_ratio`` at ``end``. Both are in the recipe's unit, epochs or iterations, counted from 0; OSTrack's
+            files count epochs from 1. Evaluation always uses ``keep_ratio``.
     """
 
     blocks: list[LayerIndex] = Field(default=[3, 6, 9], min_length=1, max_length=100)

@@ -11,8 +11,18 @@ import pytest
 import tracking.data.synthetic_pairs as photo_pairs_module
 from engine.data import photographs
 from foundation.errors import DataError
+from tracking.data.crops import CropGeometry, ImageArray
 from tracking.data.cutouts import make_pose_matrix, outline_to_box, paint_cutout, sample_cutout
-from tracking.data.pair import CropSizes, SearchJitter, adjust_brightness, flip_horizontal, jitter_box, to_grayscale
+from tracking.data.pair import (
+    CropSizes,
+    SearchJitter,
+    adjust_brightness,
+    flip_frame,
+    flip_horizontal,
+    jitter_box,
+    to_frame_grayscale,
+    to_grayscale,
+)
 from tracking.data.pair_dataset import PairDataset, WeightedPairSampler
 from tracking.data.readers.sequence import Video
 from tracking.data.synthetic_pairs import PhotoPairSampler
@@ -59,7 +69,11 @@ def red_box(crop: np.ndarray) -> np.ndarray:
     return np.array([columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]) / len(crop)
 
 
-@pytest.mark.parametrize("augmentation", [STILL, PairAugmentation(0, 0.5, 0.5, 0)], ids=["still", "mirrored"])
+@pytest.mark.parametrize(
+    "augmentation",
+    [STILL, PairAugmentation(0, 0.5, 0.5, 0), PairAugmentation(0, 0.5, 0.5, 0, on_frames=True)],
+    ids=["still", "mirrored", "frames mirrored"],
+)
 def test_the_box_is_where_the_target_is(tmp_path: Path, augmentation: PairAugmentation) -> None:
     maker = VideoPairSampler([video(tmp_path)], SIZES, SearchJitter(1.5, 0.25), 20, augmentation)
     for seed in range(12):
@@ -84,6 +98,41 @@ def test_small_changes_by_hand() -> None:
     assert tuple(mirrored[1, 3]) == (100, 200, 50) and box.tolist() == [0.75, 0.25, 0.25, 0.25]
     assert tuple(to_grayscale(image)[1, 0]) == (153, 153, 153)  # 29.9 + 117.4 + 5.7
     assert tuple(adjust_brightness(image, 1.5)[1, 0]) == (150, 255, 75)
+
+
+@pytest.mark.parametrize(("geometry", "left"), [("exact", 120), ("ostrack", 119)])
+def test_a_frame_is_mirrored_before_it_is_cut(geometry: CropGeometry, left: int) -> None:
+    """Columns 100 to 119 of 240 become 120 to 139: the exact box begins at 120, and OSTrack's 240 - 1 - 100 - 20."""
+    ramp = np.zeros((60, 240, 3), np.uint8)
+    ramp[:] = np.arange(240, dtype=np.uint8)[None, :, None]
+    truth = np.array([100.0, 20.0, 20.0, 20.0])
+    assert flip_frame(ramp, truth, geometry)[1].tolist() == [left, 20, 20, 20]
+
+    class Ramp(Video):
+        def read_frame(self, number: int) -> ImageArray:
+            return ramp
+
+    films = Ramp("ramp", [Path("a"), Path("b")], np.array([truth, truth]), np.ones(2, bool))
+    # windows of 40 px that are not resized, so a pixel says which column of the frame it was
+    sizes = CropSizes(40, 40, 2.0, 2.0, geometry)
+    changes = PairAugmentation(0, flip=1, frame_flip=0, brightness=0, on_frames=True)
+    maker = object.__new__(VideoPairSampler)
+    maker.sizes, maker.jitter, maker.augmentation = sizes, SearchJitter(0, 0), changes
+    pair = maker._crop_pair(np.random.default_rng(0), films, 0, 1)
+    assert pair is not None
+    # the window begins 10 px left of the box, at column left - 10, which was column 239 - (left - 10)
+    assert pair.template[0, :, 0].tolist() == pair.search[0, :, 0].tolist() == [249 - left - i for i in range(40)]
+    assert maker._augment_pair(np.random.default_rng(0), pair).search[0, 0, 0] == 249 - left, "mirrored once"
+    # a quarter of the side on each side of the box; OSTrack's training maps it half a pixel further left
+    half = 0.0 if geometry == "exact" else 0.5
+    assert pair.box * 40 == pytest.approx([10 - half, 10 - half, 20, 20])
+
+
+def test_frames_turn_gray_with_the_integers_of_opencv() -> None:
+    """By Y = (9798 R + 19235 G + 3735 B + 2^14) / 2^15, rounded down; 0.299 R + 0.587 G + 0.114 B is 91.501 here."""
+    image = np.full((2, 2, 3), (150, 35, 229), np.uint8)
+    assert (9798 * 150 + 19235 * 35 + 3735 * 229 + 2**14) // 2**15 == 91
+    assert np.unique(to_frame_grayscale(image)).tolist() == [91] and np.unique(to_grayscale(image)).tolist() == [92]
 
 
 def test_which_videos_are_usable(tmp_path: Path) -> None:
