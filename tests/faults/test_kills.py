@@ -10,7 +10,7 @@ import pytest
 
 from foundation.environment import get_cache_dir
 from segmentation.data.mini_ade import make_mini_ade
-from tests.faults.kill_cases import CASES, REAL_COMMANDS, Chain, KillCase
+from tests.faults.kill_cases import CASES, REAL_COMMANDS, SLOW_REAL_COMMANDS, Chain, KillCase
 from tests.faults.kill_driver import KillDriver
 from tests.faults.soak_kills import run_soak
 from tracking.data.mini_lasot import ensure_mini_lasot
@@ -39,9 +39,11 @@ def test_killed_at_chosen_points_and_begun_again(driver: KillDriver, case: KillC
     driver.kill_chain(case, chain)
 
 
-@pytest.mark.parametrize("name", REAL_COMMANDS)
+@pytest.mark.parametrize(
+    "name", [*REAL_COMMANDS, *(pytest.param(name, marks=pytest.mark.soak) for name in SLOW_REAL_COMMANDS)]
+)
 def test_a_real_command_is_killed_and_begun_again(driver: KillDriver, name: str) -> None:
-    driver.kill_command(driver.cases[name], REAL_COMMANDS[name])
+    driver.kill_command(driver.cases[name], (REAL_COMMANDS | SLOW_REAL_COMMANDS)[name])
 
 
 def test_there_are_enough_kills_of_every_verb_that_writes() -> None:
