@@ -79,7 +79,21 @@ def open_rgb(path: Path, takes_first_picture: bool = False) -> Image.Image:
     Raises:
         DataError: the file is missing, truncated, too large or not an image; names the file.
     """
-    with open_image(read_image_file(path), path, takes_first_picture=takes_first_picture) as image:
+    return decode_rgb(read_image_file(path), path, takes_first_picture)
+
+
+def decode_rgb(data: bytes, path: object, takes_first_picture: bool = False) -> Image.Image:
+    """Decode an image to 8-bit RGB as ``open_rgb`` does.
+
+    Args:
+        data: content of the file.
+        path: the file, for messages.
+        takes_first_picture: whether the first of several pictures is meant.
+
+    Raises:
+        DataError: the content is damaged, too large or not an image; names the file.
+    """
+    with open_image(data, path, takes_first_picture=takes_first_picture) as image:
         return _convert_to_rgb(image, str(path), _is_negative(image))
 
 

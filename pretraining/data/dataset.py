@@ -97,8 +97,7 @@ class ImageFileDataset:
                     raise DataError(f"{error}; or have such images skipped and counted with --skip-bad") from error
         raise DataError(
             f"{MAX_DECODE_ATTEMPTS} images in a row cannot be decoded, the first is "
-            f"{self.pool.root / self.pool.paths[index]}; "
-            "--skip-bad is for a few among thousands: download the set again"
+            f"{self.pool.get_image_name(index)}; --skip-bad is for a few among thousands: download the set again"
         )
 
 

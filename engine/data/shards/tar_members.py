@@ -84,7 +84,8 @@ def _iter_members(path: Path, file: IO[bytes]) -> Iterator[TarMember]:
     end = 0
     # the type says that this is any object with read, seek and tell
     reader: Any = _HeaderReader(path, file)
-    with tarfile.TarFile(fileobj=reader, errors="surrogateescape") as archive:
+    archive: Any = tarfile.TarFile(fileobj=reader, errors="surrogateescape")
+    with archive:
         while (found := archive.next()) is not None:
             archive.members = []  # tarfile keeps them all, and a shard may have a million
             if found.isdir():
