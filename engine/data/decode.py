@@ -258,7 +258,8 @@ def _convert_to_rgb(image: Image.Image, name: str, is_negative: bool) -> Image.I
         raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 bits per channel")
     # transparency is dropped in any case; PIL would warn that it cannot keep that of a palette
     image.info.pop("transparency", None)
-    return image.convert("RGB")
+    # a conversion from RGB to RGB is a copy, which most photographs do not need: a JPEG has one picture, now decoded
+    return image if image.mode == "RGB" and image.format == "JPEG" else image.convert("RGB")
 
 
 def _convert_sixteen_bit(image: Image.Image, name: str, is_negative: bool) -> Image.Image:
