@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 from engine.data.shards.tar_members import list_members, read_member
 from foundation.errors import DataError
 from tests.engine.data.shards.make import write_tar
