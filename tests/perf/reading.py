@@ -1,4 +1,4 @@
-"""Image files as pre-training reads them, from folders, from archives and with torch's resizing, against torchvision."""
+"""Image files as pre-training reads them, from folders and archives and with resize=torch, against torchvision."""
 
 from __future__ import annotations
 

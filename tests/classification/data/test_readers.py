@@ -276,5 +276,5 @@ def test_archives_of_imagenet_are_its_folders(tmp_path: Path) -> None:
     numbered |= {"0.cls": b"999", "1.cls": b"1000"}
     write_tar(tmp_path / "wrong" / "imagenet" / "val" / "a.tar", numbered)
     (tmp_path / "wrong" / "imagenet" / "train").symlink_to(tmp_path / "tars" / "imagenet" / "train")
-    with pytest.raises(DataError, match="a.tar: val/1.jpg has the class 1000, which is neither an ImageNet synset"):
+    with pytest.raises(DataError, match=r"a\.tar: val/1\.jpg has the class 1000, which is neither an ImageNet synset"):
         read("imagenet", tmp_path / "wrong")
