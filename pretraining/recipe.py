@@ -22,6 +22,7 @@ from engine.settings.setting_types import (
 )
 
 Interpolation = Literal["bicubic", "bilinear", "random"]
+Resizer = Literal["pillow", "torch"]
 
 
 class KnnMonitorSettings(StrictConfig):
@@ -49,17 +50,20 @@ class PretrainRecipe(TrainingRecipe):
         img_size: side of the square input, pixels; ``None`` for the input size of the backbone's card.
         scale: smallest and largest fraction of the image area that a random resized crop takes.
         interpolation: how crops are resized; ``random`` draws bilinear or bicubic for each crop, as timm's loaders do.
+        resize: what resizes the crops of image files: ``pillow`` as the published recipes do, or ``torch``, which is
+            four times as fast and gives slightly different pixels.
         flip: probability of a horizontal flip.
         ema: decay of a running average of the encoder, which is then exported instead of the encoder; ``None`` for no
             average.
         knn_monitor: the k-NN check; data without labels are not checked.
     """
 
-    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"interpolation": "bicubic"}
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"interpolation": "bicubic", "resize": "pillow"}
 
     img_size: Side | None = None
     scale: list[Fraction] = Field(default=[0.2, 1.0], min_length=2, max_length=2)
     interpolation: Interpolation = "bicubic"
+    resize: Resizer = "pillow"
     flip: Fraction = 0.5
     ema: float | None = Field(default=None, gt=0, lt=1)
     knn_monitor: KnnMonitorSettings = KnnMonitorSettings()

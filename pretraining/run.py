@@ -212,7 +212,8 @@ def _make_dataset(
     if pool.pixels is not None:
         return InMemoryDataset(pool)
     recipe, size = bundle.preprocessor.recipe, bundle.preprocessor.img_size
-    return ImageFileDataset(pool, size, (recipe.scale[0], recipe.scale[1]), recipe.interpolation, num_views, skip_bad)
+    area_range = (recipe.scale[0], recipe.scale[1])
+    return ImageFileDataset(pool, size, area_range, recipe.interpolation, num_views, skip_bad, recipe.resize)
 
 
 def _refuse_metric(items: int) -> BaseMetric:

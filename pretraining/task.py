@@ -138,6 +138,12 @@ class PretrainTask(Task):
         file = next(path for path in (CONFIG_DIR / f"{name}.py" for name in names) if path.is_file())
         protocol = load_protocol(file, self.method.load_recipe_class(), request.tier, request.overrides)
         recipe, limited = apply_item_limit(protocol.recipe, data)
+        # a setting that changes nothing would give one number two ids
+        if recipe.resize != "pillow" and not self.data.has_files:
+            raise UserError(
+                f"resize={recipe.resize} is for image files, and the images of {self.data.name} are in memory, where "
+                "it changes nothing; leave it out"
+            )
         size = recipe.img_size or card.input_size[1]
         arguments: dict[str, Any] = {"img_size": size, "num_classes": 0, **get_backbone_arguments(card.architecture)}
         teacher = self.find_teacher_weights()

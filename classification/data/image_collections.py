@@ -1,4 +1,4 @@
-"""Images in the order of a data set: as files below a folder, or as arrays in memory. Imports no torch."""
+"""Images in the order of a data set: as files below a folder or in archives, or as arrays in memory. No torch."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine.data.decode import open_rgb
+from engine.data.decode import decode_rgb, open_rgb
 from engine.data.file_hashes import EMPTY_DIGESTS, FULL_COVERAGE, FileHashes, hash_files
+from engine.data.shards.image_shards import ImageShards
 from foundation.errors import DataError
 
 
@@ -83,6 +84,47 @@ class ImageFiles:
             return FileHashes(list(self._digests), FULL_COVERAGE)
         hashes = hash_files(self.root, self.paths)
         _require_content(self.root, self.paths, hashes.digests)
+        return hashes
+
+
+class ShardedImages:
+    """Image files of a published set that are read in place from archives.
+
+    Args:
+        shards: the archives.
+    """
+
+    def __init__(self, shards: ImageShards) -> None:
+        self._shards = shards
+
+    def __len__(self) -> int:
+        return len(self._shards)
+
+    def load_image(self, index: int) -> Image.Image:
+        """Decode image ``index`` as 8-bit RGB.
+
+        Raises:
+            DataError: the file cannot be decoded, or its archive cannot be read.
+        """
+        content = self._shards.read_image(index)
+        return decode_rgb(content, self.get_image_name(index), takes_first_picture=True)
+
+    def get_image_name(self, index: int) -> str:
+        """Return the archive and the path of image ``index``."""
+        return self._shards.describe_image(index)
+
+    def get_relative_name(self, index: int) -> str:
+        """Return the path that image ``index`` has where the archives are unpacked."""
+        return self._shards.names[index]
+
+    def hash_contents(self) -> FileHashes:
+        """Return a digest of each file; unchanged archives are not read again.
+
+        Raises:
+            DataError: an archive cannot be read, or a file is empty.
+        """
+        hashes = self._shards.hash_contents()
+        _require_content(self._shards.root, self._shards.names, hashes.digests)
         return hashes
 
 

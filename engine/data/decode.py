@@ -79,7 +79,21 @@ def open_rgb(path: Path, takes_first_picture: bool = False) -> Image.Image:
     Raises:
         DataError: the file is missing, truncated, too large or not an image; names the file.
     """
-    with open_image(read_image_file(path), path, takes_first_picture=takes_first_picture) as image:
+    return decode_rgb(read_image_file(path), path, takes_first_picture)
+
+
+def decode_rgb(data: bytes, path: object, takes_first_picture: bool = False) -> Image.Image:
+    """Decode an image to 8-bit RGB as ``open_rgb`` does.
+
+    Args:
+        data: content of the file.
+        path: the file, for messages.
+        takes_first_picture: whether the first of several pictures is meant.
+
+    Raises:
+        DataError: the content is damaged, too large or not an image; names the file.
+    """
+    with open_image(data, path, takes_first_picture=takes_first_picture) as image:
         return _convert_to_rgb(image, str(path), _is_negative(image))
 
 
@@ -244,7 +258,8 @@ def _convert_to_rgb(image: Image.Image, name: str, is_negative: bool) -> Image.I
         raise DataError(f"{name} holds floating-point pixels of unknown range; save it with 8 bits per channel")
     # transparency is dropped in any case; PIL would warn that it cannot keep that of a palette
     image.info.pop("transparency", None)
-    return image.convert("RGB")
+    # a conversion from RGB to RGB is a copy, which most photographs do not need: a JPEG has one picture, now decoded
+    return image if image.mode == "RGB" and image.format == "JPEG" else image.convert("RGB")
 
 
 def _convert_sixteen_bit(image: Image.Image, name: str, is_negative: bool) -> Image.Image:

@@ -92,12 +92,54 @@ def hash_files(
     """
     # the folder's real path: the store is keyed by it, and the folder may be reached through a link
     home = os.path.realpath(root)
-    states = [_read_state(os.path.join(home, name)) for name in names]
+    states = [read_state(os.path.join(home, name)) for name in names]
     wanted, coverage = _choose_hashed(names, 0 if reads_all else sum(state.size for state in states))
     digests = [f"size:{state.size}" for state in states]
-    for index, digest in _hash_indices(home, names, states, wanted, algorithm):
+    hash_file = _HASH_FUNCTIONS[algorithm]
+
+    def read_digest(index: int) -> str:
+        return _read_digest(hash_file, os.path.join(home, names[index]))
+
+    for index, digest in _hash_indices(home, names, states, wanted, HashStore(algorithm), read_digest):
         digests[index] = digest
     _remember_states(root.absolute(), names, states)
+    return FileHashes(digests, coverage)
+
+
+def hash_members(
+    root: Path,
+    names: Sequence[str],
+    sizes: Sequence[int],
+    archives: Sequence[str],
+    archive_numbers: Sequence[int],
+    read_content: Callable[[int], bytes],
+) -> FileHashes:
+    """Return the digests that ``hash_files`` has for the same files in folders; only archives are looked at.
+
+    Args:
+        root: the folder that ``names`` and ``archives`` are relative to.
+        names: paths of the files, as they are when the set is unpacked.
+        sizes: bytes of each file.
+        archives: paths of the archives that hold them.
+        archive_numbers: index of the archive of each file.
+        read_content: returns the content of the file with an index.
+
+    Raises:
+        DataError: an archive cannot be read.
+    """
+    home = os.path.realpath(root)
+    archive_states = [read_state(os.path.join(home, name), None) for name in archives]
+    wanted, coverage = _choose_hashed(names, sum(sizes))
+    digests = [f"size:{size}" for size in sizes]
+    # a digest is that of an unchanged archive
+    states = [archive_states[number] for number in archive_numbers]
+
+    def read_digest(index: int) -> str:
+        return hashlib.sha256(read_content(index)).hexdigest()
+
+    for index, digest in _hash_indices(home, names, states, wanted, HashStore("sha256"), read_digest):
+        digests[index] = digest
+    _remember_states(root.absolute(), archives, archive_states)
     return FileHashes(digests, coverage)
 
 
@@ -137,7 +179,7 @@ def require_unchanged_files() -> None:
     taken: list[tuple[Path, Sequence[str], bytes]] = get_run_scope().memo.get(_STATES_KEY, [])
     for root, names, expected in taken:
         # through the folder's own name, as the images were read: it may be a link, which may lead elsewhere by now
-        states = [_read_state(os.path.join(root, name)) for name in names]
+        states = [read_state(os.path.join(root, name), None) for name in names]
         if _digest_states(states) != expected:
             newest = max(range(len(names)), key=lambda index: states[index].ctime_ns)
             raise DataError(
@@ -162,7 +204,16 @@ def _digest_states(states: Iterable[FileState]) -> bytes:
     return digest.digest()
 
 
-def _read_state(path: str) -> FileState:
+def read_state(path: str, max_bytes: int | None = MAX_FILE_BYTES) -> FileState:
+    """Return what the system changes when a file is written.
+
+    Args:
+        path: the file.
+        max_bytes: the size above which it is refused; ``None`` for an archive of any size.
+
+    Raises:
+        DataError: it is missing, too large, or not a file.
+    """
     try:
         found = os.stat(path)
     except OSError as error:
@@ -171,9 +222,9 @@ def _read_state(path: str) -> FileState:
     # before any byte is read: a pipe would never end, and a sparse file of a terabyte would take an hour
     if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} is not a file but a device or pipe; remove it, or leave it out with --exclude")
-    if found.st_size > MAX_FILE_BYTES:
+    if max_bytes is not None and found.st_size > max_bytes:
         raise DataError(
-            f"{path} has {found.st_size:,} bytes, and an image or table at most {MAX_FILE_BYTES:,}; fetch it again, or "
+            f"{path} has {found.st_size:,} bytes, and an image or table at most {max_bytes:,}; fetch it again, or "
             "leave it out with --exclude"
         )
     # SQLite keeps signed numbers, and some file systems (mergerfs, SMB) use all 64 bits of an inode
@@ -183,17 +234,27 @@ def _read_state(path: str) -> FileState:
 def _choose_sample(names: Sequence[str]) -> list[int]:
     """Return the indices of the files with the smallest hashes of their names."""
     ranked = (
-        (hashlib.sha256(f"{_SAMPLE_SALT}:{Path(name).as_posix()}".encode("utf-8", "surrogateescape")).digest(), index)
+        (hashlib.sha256(f"{_SAMPLE_SALT}:{_format_name(name)}".encode("utf-8", "surrogateescape")).digest(), index)
         for index, name in enumerate(names)
     )
     return sorted(index for _, index in heapq.nsmallest(SAMPLE_SIZE, ranked))
 
 
+def _format_name(name: str) -> str:
+    """Return ``Path(name).as_posix()``, without a ``Path`` for each of a million names, which takes a second or two."""
+    is_plain = os.sep == "/" and "//" not in name and "./" not in name
+    return name if is_plain else Path(name).as_posix()
+
+
 def _hash_indices(
-    home: str, names: Sequence[str], states: Sequence[FileState], wanted: Sequence[int], algorithm: Algorithm
+    home: str,
+    names: Sequence[str],
+    states: Sequence[FileState],
+    wanted: Sequence[int],
+    store: HashStore,
+    read_digest: Callable[[int], str],
 ) -> Iterator[tuple[int, str]]:
     """Yield index and digest of each wanted file, from the store where the file is unchanged."""
-    store, hash_file = HashStore(algorithm), _HASH_FUNCTIONS[algorithm]
     known = store.load(home) if get_run_scope().trusts_caches else {}
     unknown = []
     for index in wanted:
@@ -209,7 +270,7 @@ def _hash_indices(
             chunk = unknown[start : start + _CHUNK]
             began = time.time()
             # threads help, because hashlib and read release the interpreter's lock
-            digests = list(pool.map(lambda index: _read_digest(hash_file, os.path.join(home, names[index])), chunk))
+            digests = list(pool.map(read_digest, chunk))
             fresh = {}
             for index, digest in zip(chunk, digests, strict=True):
                 yield index, digest

@@ -59,8 +59,12 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         OSError: as ``open_regular``.
     """
     with open_regular(path, max_bytes) as file:
+        # Python takes memory for all the bytes that it is asked for, so a gigabyte costs time also for a small file
+        wanted = min(os.fstat(file.fileno()).st_size, max_bytes) + 1
         # nothing, and not an empty text, where a file of the kernel would make a reader wait
-        content = file.read(max_bytes + 1) or b""
+        content = file.read(wanted) or b""
+        if len(content) == wanted:  # it has grown, or is a file of the kernel, whose size is said to be 0
+            content += file.read(max_bytes + 1 - wanted) or b""
     if len(content) > max_bytes:
         raise FileTooLargeError(f"it has more than {max_bytes:,} bytes")
     return content

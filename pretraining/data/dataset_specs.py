@@ -18,6 +18,7 @@ class PretrainDatasetCard:
         reader_name: name of a function in ``pretraining.data.readers``.
         official_count: number of images in the official training split; ``None`` if there is none.
         has_labels: whether it has labels for the k-NN check.
+        has_files: whether its images are files, which loader processes decode; others are in memory.
     """
 
     name: str
@@ -25,6 +26,7 @@ class PretrainDatasetCard:
     reader_name: str
     official_count: int | None = None
     has_labels: bool = False
+    has_files: bool = False
 
 
 _DATASET_CARDS = (
@@ -36,12 +38,15 @@ _DATASET_CARDS = (
     PretrainDatasetCard("cifar100", "CIFAR-100's training images", "read_cifar100", 50_000, has_labels=True),
     PretrainDatasetCard(
         "imagenet",
-        "ImageNet-1k's training images: imagenet/train, one folder per class",
+        "ImageNet-1k's training images: imagenet/train, one folder per class, or tar archives",
         "read_imagenet",
         1_281_167,
         has_labels=True,
+        has_files=True,
     ),
-    PretrainDatasetCard("folder", "all images below --data-root; labels are not needed", "read_image_folder"),
+    PretrainDatasetCard(
+        "folder", "all images below --data-root; labels are not needed", "read_image_folder", has_files=True
+    ),
 )
 DATASET_CARDS = {each.name: each for each in _DATASET_CARDS}
 

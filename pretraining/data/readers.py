@@ -15,11 +15,12 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import check_integrity
 
 from engine.data import digits as digit_reader
-from engine.data.decode import open_rgb
-from engine.data.file_hashes import FULL_COVERAGE, hash_files
+from engine.data.decode import decode_rgb, open_rgb
+from engine.data.file_hashes import FULL_COVERAGE, FileHashes, hash_files
 from engine.data.image_formats import UNREAD_IMAGE_SUFFIXES, describe_unopened, is_image_name
 from engine.data.item_limits import spread_indices
 from engine.data.official.cifar import read_cifar_batches
+from engine.data.shards.image_shards import ImageShards, has_shards
 from engine.data.tree_files import list_tree, require_all_used
 from foundation.errors import DataError
 from foundation.files import iter_files
@@ -44,6 +45,7 @@ class ImagePool:
         pixels: (n, height, width, 3) uint8; ``None`` if the images are files.
         root: folder of the files.
         paths: paths of the files, relative to ``root``.
+        shards: the archives that hold the files; ``None`` if they are in folders.
         labels: class indices; ``None`` without labels.
         deviations: how the images differ from the official set, one sentence each.
         coverage: which bytes the fingerprint covers, in words.
@@ -53,6 +55,7 @@ class ImagePool:
     pixels: NDArray[np.uint8] | None = None
     root: Path = Path()
     paths: Sequence[str] = ()
+    shards: ImageShards | None = None
     labels: Sequence[int] | None = None
     deviations: tuple[str, ...] = ()
     coverage: str = FULL_COVERAGE
@@ -71,7 +74,8 @@ class ImagePool:
         kept = list(spread_indices(len(self), max_items))
         if self.pixels is not None:
             return replace(self, pixels=self.pixels[kept], labels=None)
-        return replace(self, paths=[self.paths[item] for item in kept], labels=None)
+        shards = self.shards.select_images(kept) if self.shards is not None else None
+        return replace(self, paths=[self.paths[item] for item in kept], shards=shards, labels=None)
 
     def hash_labeled_images(self) -> str:
         """Return the SHA-256 over images and labels, which together decide the k-NN check."""
@@ -88,7 +92,13 @@ class ImagePool:
         """
         if self.pixels is not None:
             return Image.fromarray(self.pixels[index])
+        if self.shards is not None:
+            return decode_rgb(self.shards.read_image(index), self.get_image_name(index))
         return open_rgb(self.root / self.paths[index])
+
+    def get_image_name(self, index: int) -> str:
+        """Return where an image that is not in memory lies, for messages."""
+        return str(self.root / self.paths[index]) if self.shards is None else self.shards.describe_image(index)
 
 
 def read_digits(root: Path) -> ImagePool:
@@ -137,8 +147,20 @@ def read_cifar100(root: Path) -> ImagePool:
 
 
 def read_imagenet(root: Path) -> ImagePool:
-    """List the images of ``imagenet/train``, which has one folder per class."""
+    """List the images of ``imagenet/train``, which has one folder per class, or archives of them.
+
+    Raises:
+        DataError: there is none, or an archive is damaged.
+    """
     home = _require_folder(root / "imagenet" / "train")
+    if has_shards(home):
+        shards = ImageShards(home)
+        numbers = {name: index for index, name in enumerate(sorted({str(name) for name in shards.classes}))}
+        # a number beside an image is that of its class already
+        labels = [name if isinstance(name, int) else numbers[name] for name in shards.classes]
+        hashes = shards.hash_contents()
+        fingerprint = _hash_names(shards.names, hashes)
+        return ImagePool(fingerprint, None, home, shards.names, shards, labels, coverage=hashes.coverage)
     paths = list(_iter_image_files(home))
     # sorted folder names give the usual class indices of ImageNet
     classes = {name: index for index, name in enumerate(sorted({Path(path).parts[0] for path in paths}))}
@@ -199,10 +221,16 @@ def _make_file_pool(directory: Path, paths: list[str], labels: list[int] | None)
             f"{directory} holds no image (.jpg, .png and others); name the folder of your images with --data-root"
         )
     hashes = hash_files(directory, paths)
+    fingerprint = _hash_names(paths, hashes)
+    return ImagePool(fingerprint, root=directory, paths=paths, labels=labels, coverage=hashes.coverage)
+
+
+def _hash_names(paths: Sequence[str], hashes: FileHashes) -> str:
+    """Return the SHA-256 over the names and contents of files."""
     digest = hashlib.sha256()
     for path, content in zip(paths, hashes.digests, strict=True):
         digest.update(path.encode("utf-8", "surrogateescape") + f"\0{content}\n".encode())
-    return ImagePool(digest.hexdigest(), root=directory, paths=paths, labels=labels, coverage=hashes.coverage)
+    return digest.hexdigest()
 
 
 def _hash_pixels(pixels: NDArray[np.uint8]) -> str:

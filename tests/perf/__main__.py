@@ -11,7 +11,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.cli.output import align_columns, write_stdout
-from tests.perf import analysis, deploy, finetune, plan, pretrain, probe, slide, spread, store, sweep, table, tracking
+from tests.perf import (
+    analysis,
+    deploy,
+    finetune,
+    plan,
+    pretrain,
+    probe,
+    reading,
+    slide,
+    spread,
+    store,
+    sweep,
+    table,
+    tracking,
+)
 from tests.perf.line import SpeedRatio
 
 
@@ -83,6 +97,7 @@ SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
     lambda: [time_training()],
     finetune.run_suite,
     pretrain.run_suite,
+    reading.run_suite,
     probe.run_suite,
     slide.run_suite,
     tracking.run_suite,

@@ -10,15 +10,16 @@ from timm.data import ImageNetInfo
 from torchvision.datasets.folder import find_classes
 
 from classification.data.dataset_splits import RawDataset, RawSplit, require_folder
-from classification.data.image_collections import ImageFiles
+from classification.data.image_collections import ImageFiles, ShardedImages
 from engine.data.image_formats import IMAGE_SUFFIXES
+from engine.data.shards.image_shards import ImageShards, has_shards
 from engine.data.split_folders import require_read_formats
 from foundation.errors import DataError
 from foundation.files import iter_files
 
 
 def read_imagenet(root: Path) -> RawDataset:
-    """Read ``imagenet/train`` and ``imagenet/val`` with one folder per synset; val is the test split.
+    """Read ``imagenet/train`` and ``imagenet/val`` with one folder per synset, or archives; val is the test split.
 
     The classes have the official order, which is the alphabetical order of the 1,000 synset ids.
 
@@ -35,6 +36,8 @@ def read_imagenet(root: Path) -> RawDataset:
 
 def _read_imagenet_split(folder: Path, name: str, official: Sequence[str]) -> RawSplit:
     split_folder = require_folder(folder / name, f"ImageNet's {name} split")
+    if has_shards(split_folder):
+        return _read_sharded_split(folder, name, official)
     strange = [child for child in _list_class_folders(split_folder) if child not in official]
     if strange:
         raise DataError(
@@ -44,6 +47,20 @@ def _read_imagenet_split(folder: Path, name: str, official: Sequence[str]) -> Ra
     # class numbers come from the official list and not from the folders: with a missing folder all later classes
     # would move by one
     return _read_split(folder, split_folder, {synset: number for number, synset in enumerate(official)})
+
+
+def _read_sharded_split(folder: Path, name: str, official: Sequence[str]) -> RawSplit:
+    """Read a split from archives: of one class each, or of images in folders or with their class numbers."""
+    shards = ImageShards(folder, name)
+    known: dict[str | int, int] = {number: number for number in range(len(official))}
+    known |= {synset: number for number, synset in enumerate(official)}
+    for index, label in enumerate(shards.classes):
+        if label not in known:
+            raise DataError(
+                f"{shards.describe_image(index)} has the class {label!r}, which is neither an ImageNet synset "
+                f"(n01440764 ...) nor a number from 0 to {len(official) - 1}; make the archive again"
+            )
+    return RawSplit(ShardedImages(shards), [known[label] for label in shards.classes])
 
 
 def read_imagenet_test(root: Path) -> RawDataset:

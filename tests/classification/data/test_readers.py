@@ -19,6 +19,7 @@ from classification.data.dataset_splits import PreparedDataset
 from classification.image_tasks import IMAGE_TASKS
 from foundation.errors import DataError
 from tests.classification.data import make
+from tests.engine.data.shards.make import make_jpeg, write_folder, write_tar
 
 
 def read(name: str, root: Path) -> PreparedDataset:
@@ -252,3 +253,28 @@ def test_traps_of_imagefolder(tmp_path: Path, trap: str) -> None:
     set_up(tmp_path)
     with pytest.raises(DataError, match=message):
         read("imagefolder", tmp_path)
+
+
+def test_archives_of_imagenet_are_its_folders(tmp_path: Path) -> None:
+    """The fingerprint of both is one; class numbers stand in the official order, also beside an image."""
+    synsets = ImageNetInfo("imagenet-1k").label_names()
+    contents = {f"{synsets[index % 2]}/{index}.JPEG": make_jpeg(index) for index in range(8)}
+    for name in ("train", "val"):
+        write_folder(tmp_path / "folder" / "imagenet" / name, contents)
+    write_tar(tmp_path / "tars" / "imagenet" / "train" / "a.tar", contents)
+    for home in synsets[:2]:
+        members = {path.partition("/")[2]: data for path, data in contents.items() if path.startswith(home)}
+        write_tar(tmp_path / "tars" / "imagenet" / "val" / f"{home}.tar", members)
+    folder, tars = (read("imagenet", tmp_path / name) for name in ("folder", "tars"))
+    assert tars.fingerprint == folder.fingerprint
+    assert {name: split.labels for name, split in tars.splits.items()} == {
+        name: split.labels for name, split in folder.splits.items()
+    }
+    first, second = (np.asarray(data.splits["test"].images.load_image(5)) for data in (folder, tars))
+    assert np.array_equal(first, second)
+    numbered = {f"{index}{suffix}": data for index in (0, 1) for suffix, data in ((".jpg", make_jpeg(index)),)}
+    numbered |= {"0.cls": b"999", "1.cls": b"1000"}
+    write_tar(tmp_path / "wrong" / "imagenet" / "val" / "a.tar", numbered)
+    (tmp_path / "wrong" / "imagenet" / "train").symlink_to(tmp_path / "tars" / "imagenet" / "train")
+    with pytest.raises(DataError, match=r"a\.tar: val/1\.jpg has the class 1000, which is neither an ImageNet synset"):
+        read("imagenet", tmp_path / "wrong")

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from PIL import Image, ImageFilter
+from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as tv
 
 from pretraining.data import color_jitter
@@ -229,3 +230,29 @@ def test_probabilities_of_the_two_views(monkeypatch: pytest.MonkeyPatch) -> None
         for view, share in enumerate(shares):
             changed = (color_jitter.augment_colors(images, seeds, recipe, view) != images).flatten(1).any(1)
             assert float(changed.float().mean()) == pytest.approx(share, abs=0.025)
+
+
+def test_crops_by_torch_are_those_of_pillow_but_for_rounding() -> None:
+    """Of a smooth image, where neither overshoots; the box and the numbers drawn are the same."""
+    rows, columns = np.mgrid[0:60, 0:80]
+    smooth = 128 + 60 * np.sin(rows / 9)[..., None] * np.cos(columns / 7)[..., None] * np.array([1.0, 0.5, -1.0])
+    pool = ImagePool("", pixels=smooth.round().astype(np.uint8)[None])
+    for interpolation in ("bicubic", "bilinear", "random"):
+        crops = []
+        for resize in ("pillow", "torch"):
+            random.seed(3)
+            torch.manual_seed(3)
+            found = ImageFileDataset(pool, 24, (0.2, 1.0), interpolation, 2, False, resize)[0]["crops"]
+            assert (found.shape, found.dtype, found.is_contiguous()) == ((2, 3, 24, 24), torch.uint8, True)
+            crops.append(found.int())
+        assert int((crops[0] - crops[1]).abs().max()) <= 1
+        assert float(crops[0].float().std()) > 10
+
+
+def test_crops_by_pillow_have_the_pixels_of_torchvision() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 50, 70, 3), np.uint8)
+    torch.manual_seed(5)
+    found = ImageFileDataset(ImagePool("", pixels=pixels), 24, (0.2, 1.0), "bicubic", 1, False)[0]["crops"][0]
+    torch.manual_seed(5)
+    expected = RandomResizedCrop(24, (0.2, 1.0), interpolation=tv.InterpolationMode.BICUBIC)(Image.fromarray(pixels[0]))
+    assert torch.equal(found, tv.pil_to_tensor(expected))

@@ -12,14 +12,17 @@ from PIL import Image
 
 from engine.data import digits as digit_reader
 from engine.data import photographs
+from engine.seeding import SeededDataset, SeededIndex
 from foundation.errors import DataError
 from pretraining import knn_monitor
 from pretraining.data import readers
+from pretraining.data.dataset import ImageFileDataset
 from pretraining.data.gpu_augmentation import BatchPreprocessor
 from pretraining.knn_monitor import KnnMonitor
 from pretraining.recipe import KnnMonitorSettings, PretrainRecipe
 from pretraining.task import PretrainTask
 from segmentation.data.mini_ade import PHOTO_SOURCES
+from tests.engine.data.shards.make import make_jpeg, write_folder, write_tar
 from tests.pretraining.make import HALF_MEAN, MINIMAL_RECIPE, make_pool
 
 
@@ -53,6 +56,25 @@ def test_imagenet_has_labels_by_folder(tmp_path: Path) -> None:
     assert (list(found.paths), found.labels) == (["n01/a.JPEG", "n02/a.JPEG"], [0, 1])
     report = PretrainTask("mae", "imagenet").check_data(tmp_path, "all")
     assert report.deviations == ("2 images where the official training split has 1,281,167",)
+
+
+def test_archives_of_imagenet_are_its_folders(tmp_path: Path) -> None:
+    """One fingerprint, hence one run: how a set is packed changes no number."""
+    contents = {f"n0{index % 2}/{index}.JPEG": make_jpeg(index) for index in range(6)}
+    write_folder(tmp_path / "folder" / "imagenet" / "train", contents)
+    write_tar(tmp_path / "tars" / "imagenet" / "train" / "train-0.tar", contents)
+    folder, tars = (readers.read_imagenet(tmp_path / name) for name in ("folder", "tars"))
+    assert (tars.fingerprint, tars.labels, tars.coverage) == (folder.fingerprint, folder.labels, folder.coverage)
+    assert tars.hash_labeled_images() == folder.hash_labeled_images()
+    items = [SeededDataset(ImageFileDataset(pool, 8, (0.2, 1.0), "random", 2, False)) for pool in (folder, tars)]
+    for index in range(6):
+        first, second = (item[SeededIndex(index, 7)]["crops"] for item in items)
+        assert torch.equal(first, second)
+    limited = [pool.limit_items(3) for pool in (folder, tars)]
+    assert np.array_equal(*(np.asarray(pool.load_image(1)) for pool in limited))
+    write_tar(tmp_path / "bad" / "imagenet" / "train" / "n01440764.tar", {"x.JPEG": b"no image"})
+    with pytest.raises(DataError, match=r"n01440764\.tar: n01440764/x\.JPEG cannot be decoded .* --skip-bad"):
+        _ = ImageFileDataset(readers.read_imagenet(tmp_path / "bad"), 8, (0.2, 1.0), "bicubic", 1, False)[0]
 
 
 def test_cifar_reads_train_only(tmp_path: Path) -> None:

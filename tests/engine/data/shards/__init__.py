@@ -1,0 +1,1 @@
+"""Tests of images in tar archives."""
