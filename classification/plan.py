@@ -112,12 +112,9 @@ def resolve_protocol(
     arguments["global_pool"] = recipe.pool
     # at 1 the data scale is left out, so that a run on all data keeps the id that it had before the option existed
     scale: dict[str, Any] = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
-    more: dict[str, Any] = {}
-    small: tuple[str, ...] = ()
+    more, small = dict[str, Any](), tuple[str, ...]()
     if isinstance(recipe, ClassificationRecipe):
-        arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
-        if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
-            arguments[DISTILLATION_HEAD] = True
+        arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path, **_ask_second_head(recipe)}
         if request.card.architecture in RELATIVE_POSITION_MODELS:
             arguments["beit_init"] = True
         more = _describe_training(recipe, request, data, arguments)
@@ -143,6 +140,12 @@ def resolve_protocol(
         rate_settings=protocol.rate_settings,
         scaled_settings=protocol.scaled_settings,
     )
+
+
+def _ask_second_head(recipe: ClassificationRecipe) -> dict[str, Any]:
+    """Return the argument of a backbone whose class token has a classifier of its own; nothing for any other."""
+    asks = isinstance(recipe, DistillRecipe) and recipe.distill.class_token
+    return {DISTILLATION_HEAD: True} if asks else {}
 
 
 def count_training_items(data: DataReport, train_on: str, data_scale: float) -> int:

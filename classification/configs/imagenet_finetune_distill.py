@@ -29,6 +29,9 @@ recipe = {
     "workers": 8,
 }
 
+# 1e-3 per 256 images: the rate follows the batch size
+scaled_with_batch = ["optimizer.lr"]
+
 tiers = {
     # only shows that the protocol runs
     "smoke": {"epochs": 1, "schedule.warmup": 0, "batch_size": 64, "max_items": 128},

@@ -10,6 +10,7 @@ source = (
 recipe = {
     "epochs": 100,
     "batch_size": 512,
+    "drop_last": True,  # as in images_finetune; a set of fewer images is one batch
     "optimizer": {"name": "SGD", "lr": 0.03, "momentum": 0.9, "nesterov": True, "layer_decay": 0.75},
     "schedule": {"name": "cosine", "warmup": 20, "warmup_peak": "next_step", "end_lr": 1e-6},
     "clip_grad": 1.0,
@@ -19,6 +20,8 @@ recipe = {
     "distill": {"kind": "hard", "alpha": 0.5, "class_token": True},
     "workers": 2,
 }
+
+scaled_with_batch = ["optimizer.lr"]
 
 tiers = {
     # only shows that the protocol runs

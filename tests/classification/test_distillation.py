@@ -293,10 +293,11 @@ def test_the_default_teacher_is_asked_for_where_it_is_not_here(
     monkeypatch.setenv("BENCH_OFFLINE", "1")
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    request = CellRequest("imagenet", "vit_tiny", "finetune_distill", data_root=images, allow_subset=True)
+    same: dict[str, Any] = {"protocol": "finetune_distill", "overrides": SMALL, "allow_subset": True}
+    request = CellRequest("imagenet", "vit_pico", data_root=images, **same)
     with pytest.raises(UserError, match=r"^the teacher timm/regnety_160.deit_in1k has no weights here: .*bench get"):
         resolve_cell(request)
-    request = CellRequest("imagefolder", "vit_tiny", "finetune_distill", data_root=images / "imagenet")
+    request = CellRequest("imagefolder", "vit_pico", data_root=images / "imagenet", **same)
     with pytest.raises(UserError, match="needs a teacher that knows its classes: --teacher NAME"):
         resolve_cell(request)
 

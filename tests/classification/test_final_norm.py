@@ -14,6 +14,7 @@ from backbones.registry import get_card
 from classification import finetune
 from classification.digits_task import DIGITS
 from classification.final_norm import NORM_NOTE
+from classification.model import Classifier
 from classification.recipe import DigitsRecipe
 from engine.task import RunPlan
 from tests.classification.probes.frozen_features import make_request
@@ -45,6 +46,7 @@ def test_the_norm_starts_anew(
         "", recipe, "", request=replace(make_request(checkpoint=str(tmp_path / "w.pth")), card=card),
         plan=RunPlan(1, {}, {}, {"num_classes": 3}, 1, ()),
         splits=finetune.SplitDatasets([], [], [], [], ""), run_folder=tmp_path, task=DIGITS,
+        build=Classifier.from_recipe,
     )  # fmt: skip
     found = jobs[0].model.backbone.get_submodule(norm)
     started = fresh and name != "vit_pico"
