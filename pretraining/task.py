@@ -19,6 +19,7 @@ from pretraining.method_registry import get_method_card
 if TYPE_CHECKING:
     from engine.teacher import TeacherWeights
     from pretraining.data.readers import ImagePool
+    from pretraining.recipe import PretrainRecipe
     from results.records.picture_manifest import DrawnPicture
     from results.records.record import Record
 
@@ -138,12 +139,7 @@ class PretrainTask(Task):
         file = next(path for path in (CONFIG_DIR / f"{name}.py" for name in names) if path.is_file())
         protocol = load_protocol(file, self.method.load_recipe_class(), request.tier, request.overrides)
         recipe, limited = apply_item_limit(protocol.recipe, data)
-        # a setting that changes nothing would give one number two ids
-        if recipe.resize != "pillow" and not self.data.has_files:
-            raise UserError(
-                f"resize={recipe.resize} is for image files, and the images of {self.data.name} are in memory, where "
-                "it changes nothing; leave it out"
-            )
+        _require_used_resize(recipe, self.data)
         size = recipe.img_size or card.input_size[1]
         arguments: dict[str, Any] = {"img_size": size, "num_classes": 0, **get_backbone_arguments(card.architecture)}
         teacher = self.find_teacher_weights()
@@ -153,8 +149,6 @@ class PretrainTask(Task):
         labeled = self.load_knn_pool(request.data_root)
         if labeled is not None:
             require_monitor_images(len(labeled), recipe.knn_monitor)
-        # rows of the curve: one per epoch, or one per val_interval iterations (the last one may be shorter)
-        interval = 1 if recipe.by_epoch else recipe.val_interval
         return RunPlan(
             protocol_version=protocol.version,
             config={
@@ -168,7 +162,8 @@ class PretrainTask(Task):
             },
             non_identity_settings={**recipe.non_identity_settings(), "skip_bad": self.skip_bad},
             backbone_kwargs=arguments,
-            num_expected_items=-(-recipe.length // interval),
+            # rows of the curve: one per epoch, or one per val_interval iterations (the last one may be shorter)
+            num_expected_items=-(-recipe.length // (1 if recipe.by_epoch else recipe.val_interval)),
             steps=("train", "export the encoder", "draw"),
             notes=describe_scaled_rates(protocol.scaled_rates),
             rate_settings=protocol.rate_settings,
@@ -186,6 +181,19 @@ class PretrainTask(Task):
         from pretraining.visualize import draw_pretraining_curve
 
         return [draw_pretraining_curve(folder, record)]
+
+
+def _require_used_resize(recipe: PretrainRecipe, data: PretrainDatasetCard) -> None:
+    """Require that ``resize`` is left alone where it changes nothing; otherwise one number would have two ids.
+
+    Raises:
+        UserError: it was set, and the images are in memory.
+    """
+    if recipe.resize != "pillow" and not data.has_files:
+        raise UserError(
+            f"resize={recipe.resize} is for image files, and the images of {data.name} are in memory, where it changes "
+            "nothing; leave it out"
+        )
 
 
 @memoize_in_run  # the training images, and those of the k-NN check
