@@ -115,11 +115,7 @@ def resolve_protocol(
     more: dict[str, Any] = {}
     small: tuple[str, ...] = ()
     if isinstance(recipe, ClassificationRecipe):
-        arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
-        if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
-            arguments[DISTILLATION_HEAD] = True
-        if request.card.architecture in RELATIVE_POSITION_MODELS:
-            arguments["beit_init"] = True
+        arguments |= _list_training_arguments(recipe, request, num_classes)
         more = _describe_training(recipe, request, data, arguments)
         small = _describe_small_set(recipe, min(_count_trained_items(recipe, data, request.data_scale)))
     if isinstance(recipe, KnnRecipe):
@@ -143,6 +139,16 @@ def resolve_protocol(
         rate_settings=protocol.rate_settings,
         scaled_settings=protocol.scaled_settings,
     )
+
+
+def _list_training_arguments(recipe: ClassificationRecipe, request: RunRequest, num_classes: int) -> dict[str, Any]:
+    """Return the arguments with which a backbone is created to be trained, besides size and pooling."""
+    arguments: dict[str, Any] = {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
+    if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
+        arguments[DISTILLATION_HEAD] = True
+    if request.card.architecture in RELATIVE_POSITION_MODELS:
+        arguments["beit_init"] = True
+    return arguments
 
 
 def count_training_items(data: DataReport, train_on: str, data_scale: float) -> int:
