@@ -114,9 +114,7 @@ def resolve_protocol(
     scale: dict[str, Any] = {"data_scale": request.data_scale} if request.data_scale != 1 else {}
     more, small = dict[str, Any](), tuple[str, ...]()
     if isinstance(recipe, ClassificationRecipe):
-        arguments |= {"num_classes": num_classes, "drop_path_rate": recipe.drop_path, **_ask_second_head(recipe)}
-        if request.card.architecture in RELATIVE_POSITION_MODELS:
-            arguments["beit_init"] = True
+        arguments |= _list_training_arguments(recipe, request, num_classes)
         more = _describe_training(recipe, request, data, arguments)
         small = _describe_small_set(recipe, min(_count_trained_items(recipe, data, request.data_scale)))
     if isinstance(recipe, KnnRecipe):
@@ -142,10 +140,14 @@ def resolve_protocol(
     )
 
 
-def _ask_second_head(recipe: ClassificationRecipe) -> dict[str, Any]:
-    """Return the argument of a backbone whose class token has a classifier of its own; nothing for any other."""
-    asks = isinstance(recipe, DistillRecipe) and recipe.distill.class_token
-    return {DISTILLATION_HEAD: True} if asks else {}
+def _list_training_arguments(recipe: ClassificationRecipe, request: RunRequest, num_classes: int) -> dict[str, Any]:
+    """Return the arguments with which a backbone is created to be trained, besides size and pooling."""
+    arguments: dict[str, Any] = {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
+    if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
+        arguments[DISTILLATION_HEAD] = True
+    if request.card.architecture in RELATIVE_POSITION_MODELS:
+        arguments["beit_init"] = True
+    return arguments
 
 
 def count_training_items(data: DataReport, train_on: str, data_scale: float) -> int:
