@@ -18,7 +18,7 @@ def test_every_architecture_loads_whole(name: str, arguments: dict[str, int], tm
     """Hiera is used with three poolings where two were trained."""
     card = get_card(name)
     model = create_backbone(name, checkpoint="random", num_classes=0, **arguments).model
-    path = export_encoder(model, card, card.input_size[1], tmp_path, {"method": "mae"})
+    path = export_encoder(model, card, card.input_size[1], tmp_path, {"method": "mae"}, {})
     made = create_backbone(name, checkpoint=str(tmp_path), num_classes=5)
     assert path == tmp_path / "encoder.pth"
     assert made.load_report is not None
@@ -33,10 +33,10 @@ def test_a_part_of_an_encoder_is_no_outcome(tmp_path: Path) -> None:
     model = create_backbone("vit_pico", checkpoint="random", num_classes=0).model
     model.blocks = model.blocks[:2]  # type: ignore[index,assignment]
     with pytest.raises((BenchError, CheckpointError), match="does not"):
-        export_encoder(model, get_card("vit_pico"), 32, tmp_path, {})
+        export_encoder(model, get_card("vit_pico"), 32, tmp_path, {}, {})
 
 
 def test_an_encoder_of_another_size_is_no_outcome(tmp_path: Path) -> None:
     model = create_backbone("vit_pico", checkpoint="random", num_classes=0, img_size=64).model
     with pytest.raises(BenchError, match="does not load completely into vit_pico"):
-        export_encoder(model, get_card("vit_pico"), 32, tmp_path, {})
+        export_encoder(model, get_card("vit_pico"), 32, tmp_path, {}, {})
