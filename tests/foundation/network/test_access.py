@@ -63,8 +63,14 @@ def test_missing_weights_and_data_are_named_with_sockets_blocked(
     monkeypatch.setenv("BENCH_OFFLINE", str(int(is_offline)))
     reason = "the network is switched off" if is_offline else "cannot be reached (Network is unreachable)"
     with pytest.raises(CheckpointError) as caught:
-        locate_weights(get_card("timm/vit_tiny_patch16_224"), None)
-    for part in ("timm/vit_tiny_patch16_224", reason, str(tmp_path / "hub"), "bench get --pack", "--checkpoint FILE"):
+        locate_weights(get_card("timm/vit_tiny_patch16_224.augreg_in21k"), None)
+    for part in (
+        "timm/vit_tiny_patch16_224.augreg_in21k",
+        reason,
+        str(tmp_path / "hub"),
+        "bench get --pack",
+        "--checkpoint FILE",
+    ):
         assert part in str(caught.value)
     with pytest.raises(DataError) as refused:
         IMAGE_TASKS["cifar10"].download_data(tmp_path / "data")
@@ -112,7 +118,7 @@ def test_the_switch(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch) 
         access.OFFLINE_VAR.read_switch()
 
 
-NAME = "timm/vit_tiny_patch16_224"
+NAME = "timm/vit_tiny_patch16_224.augreg_in21k"
 
 
 @pytest.mark.parametrize(
