@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from backbones.card import BackboneCard
 from backbones.checkpoints.read_checkpoint import find_identity_key
+from backbones.weight_sources.timm_tags import require_named_weights
 from classification.as_is.finished_classifier import FinishedClassifier, open_classifier
 from classification.as_is.match_classes import ClassColumns, match_classes
 from classification.as_is.settings import ClassifierSettings
@@ -65,6 +66,8 @@ def open_teacher(
             f"protocol finetune_distill on {task} needs a teacher that knows its classes: --teacher NAME "
             "--teacher-checkpoint FILE or RUN, a model that was fine-tuned on them"
         )
+    if checkpoint is None:
+        require_named_weights(name)
     source = _find_source(name, checkpoint)
     try:
         found = open_classifier(source)

@@ -145,7 +145,7 @@ def _list_training_arguments(recipe: ClassificationRecipe, request: RunRequest, 
     arguments: dict[str, Any] = {"num_classes": num_classes, "drop_path_rate": recipe.drop_path}
     if isinstance(recipe, DistillRecipe) and recipe.distill.class_token:
         arguments[DISTILLATION_HEAD] = True
-    if request.card.architecture in RELATIVE_POSITION_MODELS:
+    if recipe.beit_init and request.card.architecture in RELATIVE_POSITION_MODELS:
         arguments["beit_init"] = True
     return arguments
 

@@ -50,6 +50,8 @@ class ClassificationRecipe(TrainingRecipe):
         drop_path: drop-path rate (stochastic depth) of the last block, 0 to below 1; it rises linearly over the blocks.
         fresh_norm: start the final norm of a Swin or a Hiera at 1 and 0, whatever the weights have; a plain ViT has
             ``fc_norm``, which starts anew in any case.
+        beit_init: start models with tables of relative positions (``*_rpe``) like BEiT, as MAE-Lite's code does;
+            nothing for any other model.
         label_smoothing: label smoothing of the training loss, 0 to below 1.
         train_on: ``train`` trains on train and chooses the epoch on val (and the settings of ``search``). ``train+val``
             trains on both splits and takes the last epoch; if there is a search, it first runs on train, with val to
@@ -57,12 +59,13 @@ class ClassificationRecipe(TrainingRecipe):
         search: settings that val decides between.
     """
 
-    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"fresh_norm": False}
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"fresh_norm": False, "beit_init": False}
 
     img_size: Side
     pool: Literal["avg", "token"] = "avg"
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     fresh_norm: bool = False
+    beit_init: bool = False
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     train_on: TrainSplits = "train"
     search: SearchSpace = SearchSpace()

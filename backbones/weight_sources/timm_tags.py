@@ -24,8 +24,8 @@ def require_named_weights(teacher: str) -> None:
     Example:
         >>> require_named_weights("timm/hiera_base_224.mae")
     """
-    model = teacher.removeprefix(TIMM_PREFIX)
-    if not teacher.startswith(TIMM_PREFIX) or "." in model:
+    model, _, tag = teacher.removeprefix(TIMM_PREFIX).partition(".")
+    if not teacher.startswith(TIMM_PREFIX) or tag:
         return
     import timm
 
@@ -35,6 +35,6 @@ def require_named_weights(teacher: str) -> None:
     default = timm.get_pretrained_cfg(model).tag
     example = next((tag for tag in SELF_SUPERVISED_TAGS if tag in tags), default)
     raise UserError(
-        f"the teacher {teacher} does not say which of timm's weights it has ({', '.join(tags)}), and timm's default is "
-        f"{default}; name them, for example --teacher {teacher}.{example}"
+        f"the teacher {TIMM_PREFIX}{model} does not say which of timm's weights it has ({', '.join(tags)}), and timm's "
+        f"default is {default}; name them, for example --teacher {TIMM_PREFIX}{model}.{example}"
     )

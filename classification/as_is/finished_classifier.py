@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from backbones.build_model import build_model
-from backbones.card import BackboneCard
+from backbones.card import DISTILLATION_HEAD, BackboneCard
 from backbones.checkpoints.fit_tensors import fit_tensors, get_head_prefixes
 from backbones.checkpoints.load_weights import LoadReport, load_weight_file, make_headless_error
 from backbones.checkpoints.read_checkpoint import WeightFile, read_weights
@@ -241,7 +241,8 @@ def _load_whole_model(
     """Build a model with the classifier that a file has, and load both; nothing may be missing or left over.
 
     The pooling follows from the file: with a norm after pooling (``fc_norm``) and none before, the mean of the patch
-    tokens is classified. Everything else is as the model has it.
+    tokens is classified; with a second classifier that learned from a teacher (``head_dist``) the model has it too.
+    Everything else is as the model has it.
 
     Args:
         card: the backbone's card.
@@ -259,6 +260,10 @@ def _load_whole_model(
     # a run states its pooling, and the weights of a card fit the model that the card describes
     if not settings and norms_pooled_mean(card, start) and "fc_norm.weight" not in model.state_dict():
         settings["global_pool"] = "avg"
+        model = build_model(card, size, settings)
+    if "head_dist.weight" in file.tensors and "head_dist.weight" not in model.state_dict():
+        # without it half of the model would be scored, and nobody would see it
+        settings[DISTILLATION_HEAD] = True
         model = build_model(card, size, settings)
     own = start.init == "card"
     # a user's file may have been made for another size than the card says

@@ -17,6 +17,7 @@ recipe = {
     "clip_grad": 1.0,
     "img_size": 224,  # the 32 px images are enlarged (bicubic)
     "pool": "avg",
+    "beit_init": True,  # how the authors' models with relative positions start
     "train_on": "train+val",  # no choice is left to val, so the last epoch is tested
     "workers": 2,
 }

@@ -17,6 +17,7 @@ recipe = {
     "clip_grad": 1.0,
     "img_size": 224,
     "pool": "avg",
+    "beit_init": True,  # how the authors' models with relative positions start
     "train_on": "train+val",  # the search trains on train alone; only the last training uses both
     # six trainings of 250 epochs, and the last one
     "search": {"lr": [0.01, 0.03, 0.1], "layer_decay": [0.75, 1.0]},

@@ -14,6 +14,7 @@ recipe = {
     "img_size": 224,
     "crop_pct": 0.875,  # resize to 256 px, crop 224 px
     "pool": "avg",
+    "beit_init": True,  # how the authors' models with relative positions start
     "drop_path": 0.1,
     "label_smoothing": 0.1,
     "rand_augment": "rand-m9-mstd0.5-inc1",

@@ -23,6 +23,7 @@ recipe = {
     "img_size": 224,
     "crop_pct": 0.875,  # resize to 256 px, crop 224 px
     "pool": "avg",
+    "beit_init": True,  # how the authors' models with relative positions start
     "fresh_norm": True,  # MAE-Lite's loading leaves it out: for Swin on purpose, for Hiera by its name
     # next to imagenet_finetune: mixup 0.2 instead of 0.8, and no CutMix, label smoothing, erasing or drop path
     "rand_augment": "rand-m10-mstd0.5-inc1",

@@ -17,6 +17,7 @@ recipe = {
     "clip_grad": 1.0,
     "img_size": 224,
     "pool": "avg",
+    "beit_init": True,  # how the authors' models with relative positions start
     # train_on stays "train": the epoch is chosen on val
     "workers": 2,
 }

@@ -15,6 +15,7 @@ recipe = {
     "schedule": {"name": "cosine", "warmup": 5, "warmup_peak": "next_step", "end_lr": 1e-6},
     "img_size": 224,
     "pool": "avg",
+    "beit_init": True,  # how the authors' models with relative positions start
     "train_on": "train+val",
     "drop_last": True,
     "workers": 8,

@@ -150,7 +150,7 @@ def read_imagenet(root: Path) -> ImagePool:
     """List the images of ``imagenet/train``, which has one folder per class, or archives of them.
 
     Raises:
-        DataError: there is none, or an archive is damaged.
+        DataError: there is none, an archive is damaged, or an image is not directly in the folder of a class.
     """
     home = _require_folder(root / "imagenet" / "train")
     if has_shards(home):
@@ -162,6 +162,13 @@ def read_imagenet(root: Path) -> ImagePool:
         fingerprint = _hash_names(shards.names, hashes)
         return ImagePool(fingerprint, None, home, shards.names, shards, labels, coverage=hashes.coverage)
     paths = list(_iter_image_files(home))
+    nested = next((path for path in paths if path.count("/") != 1), None)
+    if nested is not None:
+        # its first folder would be taken for its class, and the k-NN check would say 100 % of one class
+        raise DataError(
+            f"{home / nested} is not in a folder of its class; put the images of each class into one folder directly "
+            f"below {home}, or take images without labels with --data folder"
+        )
     # sorted folder names give the usual class indices of ImageNet
     classes = {name: index for index, name in enumerate(sorted({Path(path).parts[0] for path in paths}))}
     return _make_file_pool(home, paths, [classes[Path(path).parts[0]] for path in paths])

@@ -17,6 +17,7 @@ from backbones.create import create_backbone
 from backbones.registry import get_card
 from benchmarks.resolve_cell import CellRequest, resolve_cell
 from benchmarks.run_cell import run_cell
+from classification.as_is.finished_classifier import open_classifier
 from classification.distillation import ClassTeacher, DistilledClassifier, compute_teacher_loss
 from classification.model import Classifier
 from classification.recipe import DistillConfig, DistillRecipe
@@ -158,6 +159,17 @@ def test_a_finished_student_answers_with_the_mean_of_patches_and_class_token() -
         assert torch.allclose(twin(images), model(images) + 0.5, atol=1e-6), "a copy computes with its own weights"
     assert model.head_dist.weight.std().item() == pytest.approx(0.02, rel=0.2)
     assert not model.head_dist.bias.any()
+
+
+def test_a_file_of_a_finished_student_is_opened_with_both_classifiers(tmp_path: Path) -> None:
+    """Without ``head_dist`` half of the model would be scored; the file alone has to say that it has two."""
+    student = make_student(global_pool="avg", num_classes=5)
+    torch.save(student.state_dict(), tmp_path / "student.pth")
+    found = open_classifier(ModelSource(backbone="vit_pico", checkpoint=tmp_path / "student.pth"))
+    pictures = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(found.model.eval()(pictures), student.eval()(pictures), rtol=0, atol=1e-6)
+    assert found.arguments["distillation_head"] is True
 
 
 def test_a_teacher_sees_pixels_of_its_own_normalization() -> None:

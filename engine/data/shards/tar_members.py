@@ -20,8 +20,8 @@ _BLOCK = tarfile.BLOCKSIZE
 _MAX_HEADER_BYTES = 1 << 20
 """Size of the longest header: a header with a long name or with comments may state any size."""
 
-_MAX_PADDING = 1 << 24
-"""Zeros at the end of an archive: tools fill up the last record, of 10 KB as a rule and of megabytes for tapes."""
+_RECORD = tarfile.RECORDSIZE
+"""Tools fill up the last record, of 10 KB, with zeros. More of them are what an unfinished download leaves."""
 
 
 class TarMember(NamedTuple):
@@ -118,7 +118,9 @@ def _require_end(path: Path, file: IO[bytes], end: int, num_bytes: int) -> None:
     if num_bytes < end + _BLOCK:
         raise DataError(f"{path} is cut off: it has no end after {end:,} bytes; fetch it again")
     file.seek(end)
-    if num_bytes - end > _MAX_PADDING or any(file.read(_MAX_PADDING)):
+    # two blocks of zeros end an archive, and the record in which they are is filled up
+    longest = -(-(end + 2 * _BLOCK) // _RECORD) * _RECORD - end
+    if num_bytes - end > longest or any(file.read(longest)):
         raise DataError(
             f"{path} is damaged at byte {end:,}: no further member can be read, and the archive does not end there; "
             "fetch it again"

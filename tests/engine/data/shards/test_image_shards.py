@@ -105,6 +105,10 @@ def test_an_archive_that_changes_during_a_run_is_noticed(tmp_path: Path) -> None
         ({"c/a.jpg": b"x", "c/b.psd": b"x"}, "a.tar: c/b.psd is an image in a format that bench does not open"),
         ({"c/a.jpg": b"x", "./c/a.jpg": b"y"}, "two members named 'c/a.jpg'"),
         ({"a.txt": b"x"}, "hold no image"),
+        ({"train/c/a.jpg": b"x"}, "does not say one class for the image 'train/c/a.jpg'"),
+        ({"c/a.jpg": b"x", "c/a.cls": b"1"}, "does not say one class for the image 'c/a.jpg'"),
+        ({"a.jpg": b"x", "a.cls": b"1", "a.x.cls": b"2"}, "of the name 'a' up to its first dot"),
+        ({"a.1.jpg": b"x", "a.2.jpg": b"y", "a.cls": b"1"}, "of the name 'a' up to its first dot"),
         ({"c/a.jpg": b"x", "b.jpg": b"x", "b.cls": b"1"}, "class from a .cls file and .* from its folder"),
     ],
 )
@@ -131,5 +135,25 @@ def test_folders_and_archives_are_not_mixed(tmp_path: Path) -> None:
         has_shards(tmp_path)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "a.tar.gz").touch()
-    with pytest.raises(DataError, match=r"a.tar.gz is compressed"):
+    with pytest.raises(DataError, match=r"a.tar.gz is a compressed archive"):
         has_shards(tmp_path / "b")
+
+
+@pytest.mark.parametrize("other", ["s2.tar.gz", "s2.TAR.crdownload", "s2.tar.part", "s2.zip", "s2.tgz"])
+def test_other_archives_are_not_left_out(other: str, tmp_path: Path) -> None:
+    """Beside archives as beside class folders: their images would be missing, and nobody would see it."""
+    for home in ("archives", "folders"):
+        (tmp_path / home / FIRST).mkdir(parents=True)
+    (tmp_path / "archives" / FIRST).rmdir()
+    write_tar(tmp_path / "archives" / "s.tar", {f"{FIRST}/a.jpg": b"x"})
+    for home in ("archives", "folders"):
+        (tmp_path / home / other).touch()
+        with pytest.raises(DataError, match=f"{other} is a compressed archive, or a part of one"):
+            has_shards(tmp_path / home)
+
+
+@pytest.mark.parametrize("member", [f"{SECOND}/a.jpg", "a.cls"])
+def test_a_class_archive_that_contradicts_itself(member: str, tmp_path: Path) -> None:
+    write_tar(tmp_path / f"{FIRST}.tar", {"a.jpg": b"x", member: b"5"})
+    with pytest.raises(DataError, match="does not say one class"):
+        ImageShards(tmp_path)

@@ -53,6 +53,16 @@ def test_a_damaged_header_is_no_end(tmp_path: Path) -> None:
         list_members(path)
 
 
+def test_zeros_of_an_unfinished_download_are_no_end(tmp_path: Path) -> None:
+    """A download that reserves its place first leaves zeros where members should be, more than fill up a record."""
+    path = write_tar(tmp_path / "a.tar", {f"{number}.jpg": bytes([1]) * 9000 for number in range(9)})
+    content = bytearray(path.read_bytes())
+    content[3 * 9728 :] = bytes(len(content) - 3 * 9728)  # 512 of a header, and 9,000 in blocks of 512
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged at byte 29,184: no further member can be read"):
+        list_members(path)
+
+
 def test_a_second_archive_behind_the_first_is_not_left_out(tmp_path: Path) -> None:
     first = write_tar(tmp_path / "a.tar", {"a.jpg": b"x"})
     second = write_tar(tmp_path / "b.tar", {"b.jpg": b"x"})
