@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -62,21 +62,21 @@ def test_what_is_no_export_is_not_replaced(tmp_path: Path) -> None:
 
 def test_two_exports_at_once_leave_one_whole_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While one replaces an older export, another one moves it first, and writes its own."""
-    folder, made, moments = tmp_path / "out", tempfile.mkdtemp, []
+    folder, opened, moments = tmp_path / "out", export_folder.open_partial_folder, []
 
-    def interfere(prefix: str, suffix: str, dir: Path) -> str:
+    def interfere(target: Path) -> AbstractContextManager[Path]:
         # the new export has its folder; this one is for the old export
         if any(tmp_path.glob(".out.*.tmp")) and len(moments) < 2:
-            moments.append(prefix)
+            moments.append(target)
             shutil.rmtree(folder)
             # the second time it has written its own in the meantime
             if len(moments) == 2:
                 shutil.copytree(tmp_path / "theirs", folder)
-        return made(prefix=prefix, suffix=suffix, dir=dir)
+        return opened(target)
 
     write_export(tmp_path / "theirs", FILES, make_manifest())
     write_export(folder, FILES, make_manifest())
-    monkeypatch.setattr(tempfile, "mkdtemp", interfere)
+    monkeypatch.setattr(export_folder, "open_partial_folder", interfere)
     for _ in range(2):
         write_export(folder, FILES, make_manifest())
         assert read_export(folder, ClassifierManifest)[1] == FILES

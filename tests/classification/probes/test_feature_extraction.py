@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +17,7 @@ import torch
 
 from backbones.checkpoints.earlier_loading import FC_NORM_KEPT
 from backbones.features import extract_pooled
-from classification.probes import feature_cache
+from classification.probes import feature_cache, feature_extraction
 from classification.probes.feature_cache import compute_cache_key, list_cache_entries
 from classification.probes.feature_extraction import FrozenBackbone
 from engine.data.digits import DigitsDataset
@@ -130,30 +129,31 @@ def test_batch_size_is_neutral() -> None:
     )
 
 
-def test_two_processes_that_need_the_same_features_share_one_pass(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_processes_that_need_the_same_features_share_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the first, whose pass is made slow here, and reads what it left."""
     frozen = make_frozen()
-    is_computing, may_go_on = threading.Event(), threading.Event()
+    is_computing, is_waiting, may_go_on = threading.Event(), threading.Event(), threading.Event()
     compute, passes = FrozenBackbone._compute_features, []
+
+    def note_wait(text: str) -> None:
+        if "another process computes the features of val" in text:
+            is_waiting.set()
 
     def compute_slowly(self: FrozenBackbone, split: str, indices: Sequence[int] | None) -> Any:
         passes.append(split)
         is_computing.set()
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(HANG_SECONDS)
         return compute(self, split, indices)
 
     monkeypatch.setattr(FrozenBackbone, "_compute_features", compute_slowly)
+    monkeypatch.setattr(feature_extraction, "log_message", note_wait)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(frozen.get_features, "val")
-        assert is_computing.wait(60)
+        assert is_computing.wait(HANG_SECONDS)
         second = pool.submit(frozen.get_features, "val")
-        deadline = time.monotonic() + HANG_SECONDS
-        while "another process computes the features of val" not in capsys.readouterr().err:
-            assert time.monotonic() < deadline
+        assert is_waiting.wait(HANG_SECONDS)
         may_go_on.set()
-        assert np.array_equal(first.result(60).features, second.result(60).features)
+        assert np.array_equal(first.result(HANG_SECONDS).features, second.result(HANG_SECONDS).features)
     assert passes == ["val"]
 
 
