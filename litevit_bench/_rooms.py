@@ -16,7 +16,7 @@ HOME = Path(__file__).resolve().parent.parent
 
 ROOMS = (
     *("foundation", "backbones", "results", "engine", "deployment", "pretraining", "classification"),
-    *("segmentation", "tracking", "analysis", "benchmarks"),
+    *("segmentation", "detection", "tracking", "analysis", "benchmarks"),
 )
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
     *("foundation", "backbones", "results", "engine", "deployment", "pretraining", "classification"),
-    *("segmentation", "tracking", "analysis", "benchmarks", "litevit_bench"),
+    *("segmentation", "detection", "tracking", "analysis", "benchmarks", "litevit_bench"),
 )
 
 ENTRY_POINTS = {"main", "run"}

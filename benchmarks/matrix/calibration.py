@@ -41,7 +41,7 @@ _MAX_NUMBER = 1e18
 _MAX_SECONDS = 1e10
 """No run is as long: three centuries."""
 
-TIMED_ROOMS = ("engine", "backbones", "classification", "segmentation", "tracking", "pretraining")
+TIMED_ROOMS = ("engine", "backbones", "classification", "segmentation", "detection", "tracking", "pretraining")
 """Rooms whose code runs between the first and the last step of a run."""
 
 

@@ -19,7 +19,7 @@ from foundation.files import ensure_writable_dir, sha256_chunks, write_atomic
 
 ROOMS = (
     *("foundation", "backbones", "results", "engine", "deployment", "pretraining", "classification"),
-    *("segmentation", "tracking", "analysis", "benchmarks", "litevit_bench"),
+    *("segmentation", "detection", "tracking", "analysis", "benchmarks", "litevit_bench"),
 )
 """The packages that bench consists of."""
 

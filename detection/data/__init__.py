@@ -1,0 +1,1 @@
+"""Images with boxes and masks: COCO, its layouts, the embedded miniature and the reading of files."""
