@@ -106,8 +106,8 @@ class DetectionRecipe(TrainingRecipe):
 
     @property
     def draws_per_piece(self) -> bool:
-        """Whether each micro-batch draws random numbers of its own: anchors and regions are sampled."""
-        return True
+        """Whether each micro-batch draws random numbers of its own; anchors and regions are drawn image by image."""
+        return self.drop_path > 0
 
     @model_validator(mode="after")
     def _check_scale(self) -> DetectionRecipe:

@@ -12,7 +12,7 @@ from foundation.errors import UserError
 
 _KNOWN_BLOCKS = (Block, EvaBlock, EvaBlockPostNorm)
 _KNOWN_ATTENTION = (Attention, RelPosAttention, EvaAttention, AttentionRope)
-"""The blocks and attention modules whose parts ``tracking.models.block_parts`` knows."""
+"""The blocks and attention modules whose parts ``backbones.architectures.block_parts`` knows."""
 
 
 def find_patch_size(backbone: nn.Module) -> int:

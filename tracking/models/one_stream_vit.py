@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backbones.architectures.rpe import RelPosAttention
-from tracking.models.block_parts import (
+from backbones.architectures.block_parts import (
     add_attention,
     add_mlp,
     compute_attention,
@@ -25,6 +24,7 @@ from tracking.models.block_parts import (
     normalize_input,
     project_qkv,
 )
+from backbones.architectures.rpe import RelPosAttention
 from tracking.models.compatibility import require_plain_vit
 from tracking.models.crop_positions import (
     compute_rotation,
