@@ -48,6 +48,8 @@ for _name in ("lasot_ext", "got10k_val", "got10k_test", "trackingnet", "otb100",
     TASKS.register(_name, f"tracking.test_sets:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")
+for _name in ("coco", "mini_coco", "cocofolder"):
+    TASKS.register(_name, f"detection.tasks:{_name.upper()}")
 
 
 def is_test_only(task: Task) -> bool:

@@ -12,11 +12,16 @@ from timm.models import group_parameters
 from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 from torch.overrides import TorchFunctionMode
 
 from engine.device import require_training_precision
 from engine.recipe import OptimizerConfig, TrainingRecipe
 from foundation.errors import UserError
+
+
+_DETECTRON2_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
+"""The norm layers that detectron2's ``get_default_optimizer_params`` knows; ``_NormBase`` is batch and instance norm."""
 
 
 class MicroBatchMixin:
@@ -185,8 +190,8 @@ def group_by_depth(
     top = max(ids.values(), default=0) + (0 if getattr(trunk, "num_classes", 0) else 1)
     if setting.layer_decay < 1 and setting.swin_layers == "mae_lite":
         ids = {**ids, **count_swin_layers(trunk)}  # the top stays above the last block, where the other heads are
-    left_out = set() if setting.decay_embeddings else _get_no_decay_names(trunk)
-    undecayed = {f"{backbone_attribute}.{name}" for name in left_out}
+    undecayed = {f"{inside}{name}" for name in _list_undecayed_names(trunk, setting)}
+    all_shapes = setting.decay_all or setting.decay_rule == "detectron2"
     groups: dict[tuple[int, bool, bool], dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -194,7 +199,7 @@ def group_by_depth(
         of_trunk = name.startswith(inside)
         depth = ids.get(name.removeprefix(inside), top) if of_trunk else top
         # one-dimensional parameters are biases and the scales of norm layers
-        decayed = setting.decay_all or (parameter.ndim > 1 and name not in undecayed)
+        decayed = (all_shapes or parameter.ndim > 1) and name not in undecayed
         lr = setting.lr * setting.layer_decay ** (top - depth) * (setting.backbone_scale if of_trunk else 1.0)
         decay = setting.weight_decay if decayed else 0.0
         empty: dict[str, Any] = {"params": [], "names": [], "lr": lr, "weight_decay": decay}
@@ -203,6 +208,35 @@ def group_by_depth(
         group["params"].append(parameter)
         group["names"].append(name)
     return list(groups.values())
+
+
+def _list_undecayed_names(backbone: nn.Module, setting: OptimizerConfig) -> set[str]:
+    """Return the parameter names of a backbone that have no weight decay, whatever their shape."""
+    if setting.decay_rule == "detectron2":
+        return list_detectron2_undecayed(backbone)
+    return set() if setting.decay_embeddings or setting.decay_all else _get_no_decay_names(backbone)
+
+
+def list_detectron2_undecayed(backbone: nn.Module) -> set[str]:
+    """Return the parameter names of a backbone that ViTDet's configuration leaves out of weight decay.
+
+    detectron2's ``weight_decay_norm = 0`` asks for the class of a layer and not for the shape of a parameter. The
+    norms of ViTDet's pyramid and heads are of a class of its own that it does not know, so that they are decayed; here
+    it therefore holds for the backbone alone. ``pos_embed`` is named by ViTDet's configuration itself.
+
+    Args:
+        backbone: a timm model, or a module around it.
+
+    >>> block = nn.ModuleDict({"norm1": nn.LayerNorm(2), "qkv": nn.Linear(2, 6)})
+    >>> sorted(list_detectron2_undecayed(block))
+    ['norm1.bias', 'norm1.weight']
+    """
+    names = set()
+    for place, module in backbone.named_modules():
+        for name, _ in module.named_parameters(recurse=False):
+            if isinstance(module, _DETECTRON2_NORMS) or name == "pos_embed":
+                names.add(f"{place}.{name}" if place else name)
+    return names
 
 
 def _get_no_decay_names(backbone: nn.Module) -> set[str]:

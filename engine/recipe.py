@@ -121,9 +121,16 @@ class OptimizerConfig(StrictConfig):
             and tables of relative positions; one-dimensional parameters stay without. MAE's code decays them, because
             its wrapper around the model does not pass the model's own list on to the optimizer.
         decay_all: apply weight decay to every parameter.
+        decay_rule: which parameters have no weight decay. ``timm``: those that ``weight_decay`` names. ``detectron2``:
+            the norm layers and ``pos_embed`` of the backbone alone; all biases, tables of relative positions and the
+            norm layers of the head are decayed, as in ViTDet.
     """
 
-    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {"swin_layers": "timm", "decay_embeddings": False}
+    LATER_SETTINGS: ClassVar[Mapping[str, Any]] = {
+        "swin_layers": "timm",
+        "decay_embeddings": False,
+        "decay_rule": "timm",
+    }
 
     name: Literal["AdamW", "SGD"]
     lr: LearningRate
@@ -136,6 +143,15 @@ class OptimizerConfig(StrictConfig):
     backbone_scale: PositiveWeight = 1.0
     decay_embeddings: bool = False
     decay_all: bool = False
+    decay_rule: Literal["timm", "detectron2"] = "timm"
+
+    @model_validator(mode="after")
+    def _check_decay_rule(self) -> OptimizerConfig:
+        if self.decay_rule == "detectron2" and (self.decay_all or self.decay_embeddings):
+            raise ValueError(
+                "decay_rule detectron2 says by itself what is decayed; leave decay_all and decay_embeddings out"
+            )
+        return self
 
 
 class LrScheduleConfig(StrictConfig):

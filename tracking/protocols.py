@@ -20,6 +20,7 @@ from engine.lr_schedule import count_steps_per_epoch, list_schedule_fixes
 from engine.progress_bar import log_message
 from engine.task import DataReport, RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import TrainingJob, train_model
+from engine.training_checks.norm_groups import require_whole_groups
 from foundation.errors import UnknownNameError
 from foundation.suggest import did_you_mean
 from results.records.record import MetricValue, ModelSelection
@@ -41,7 +42,7 @@ from tracking.inference.tracker_factory import (
 from tracking.models.candidate_elimination import CandidateElimination, compute_keep_ratio
 from tracking.models.compatibility import require_plain_vit
 from tracking.models.group_batch_norm import GroupStatisticsHook
-from tracking.models.norm_groups import require_whole_groups
+from tracking.models.norm_groups import PAIR_WORDS
 from tracking.models.tracker_model import TrackerModel
 from tracking.recipe import TrackingRecipe
 from tracking.training_sets import fingerprint_training_sets, list_missing_training, make_pair_samplers
@@ -75,7 +76,7 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
     # checked now, because a missing runtime would otherwise stop the run only after the training
     require_tracker_runtime(recipe.runtime, recipe.runtime_precision)
     processes = get_dist_info()[1]
-    require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)
+    require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes, PAIR_WORDS)
     # the tracker applies the norm that the weights have
     arguments = place_pooled_norm(request.card, request.start, {"num_classes": 0, "drop_path_rate": recipe.drop_path})
     backbone = request.prepare_backbone(arguments).model

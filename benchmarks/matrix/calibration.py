@@ -285,6 +285,7 @@ def calibrate_cell(request: CellRequest, threads: int, limits: CalibrationScope 
 _RUN_MODULES = {
     "classification": "classification.protocols",
     "segmentation": "segmentation.run",
+    "detection": "detection.run",
     "tracking": "tracking.protocols",
     "pretrain": "pretraining.run",
 }

@@ -32,7 +32,7 @@ class BatchMoments(NamedTuple):
 def synchronise_batch_norm(model: nn.Module) -> None:
     """Make every batch norm of a model compute its statistics over all processes; names of weights stay.
 
-    A batch norm with a ``norm_group`` is left alone: a process has whole groups (``tracking.models.norm_groups``).
+    A batch norm with a ``norm_group`` is left alone: a process has whole groups (``training_checks.norm_groups``).
 
     Args:
         model: changed in place.

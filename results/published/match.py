@@ -53,7 +53,7 @@ def match_published(published: Sequence[PublishedResult], record: Record, value:
     if record.result is None:
         return None
     for row in published:
-        if row.metric == record.result.primary_metric and explain_mismatch(row, record) is None:
+        if explain_mismatch(row, record) is None:
             return PublishedComparison(row, value - row.value)
     return None
 
@@ -135,6 +135,11 @@ def _iter_mismatches(row: PublishedResult, record: Record) -> Iterator[tuple[int
     for name, theirs in row.settings.items():
         if (ours := _get_nested_setting(recipe, name)) != theirs:
             yield 8, f"{name} is {theirs} in the source and {ours} in our run"
+    # a board has one metric; the others of a run that is comparable are said here
+    if record.result is not None and row.metric != (primary := record.result.primary_metric):
+        ours = record.result.metrics.get(row.metric)
+        has = "has none" if ours is None else f"has {ours.value:.1f}"
+        yield 9, f"the board compares {primary}; our run {has}"
 
 
 _INIT_DESCRIPTIONS = {

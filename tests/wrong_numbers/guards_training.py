@@ -113,20 +113,20 @@ GUARDS = {
         f"{TESTS}::test_the_focal_loss_is_normalised_by_each_groups_own_centers",
     ),
     "processes share out whole groups": Guard(
-        "tracking/models/norm_groups.py",
+        "engine/training_checks/norm_groups.py",
         "        if torn or num_processes",
         "        if False and num_processes",
         f"{TESTS}::test_a_group_is_never_torn_apart",
     ),
     "pieces are not more than groups": Guard(
-        "tracking/models/norm_groups.py",
+        "engine/training_checks/norm_groups.py",
         "    if pieces > groups:\n",
         "    if False:\n",
         f"{TESTS}::test_a_group_is_never_torn_apart",
     ),
     "a tracking run asks whether groups are whole": Guard(
         "tracking/protocols.py",
-        "    require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes)\n",
+        "    require_whole_groups(recipe, recipe.norm_group, recipe.pairs, processes, PAIR_WORDS)\n",
         "",
         f"{TESTS}::test_a_tracking_run_is_refused_before_it_starts",
         soak=True,

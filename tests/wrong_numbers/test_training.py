@@ -40,6 +40,7 @@ from engine.training import _build_train_loader, train_model
 from engine.training_checks import divergence
 from engine.training_checks.batch_norm import describe_batch_norm
 from engine.training_checks.divergence import DivergenceHook
+from engine.training_checks.norm_groups import require_whole_groups
 from foundation.errors import ConfigError, NonFiniteError, TrainingDivergedError, UserError
 from pretraining.knn_monitor import require_monitor_images
 from pretraining.recipe import KnnMonitorSettings, PretrainRecipe
@@ -66,7 +67,7 @@ from tracking.inference.sequential import name_failed_frame
 from tracking.inference.tracker import Tracker
 from tracking.models.group_batch_norm import GroupBatchNorm2d, GroupStatisticsHook
 from tracking.models.losses import average_group_loss, focal_loss
-from tracking.models.norm_groups import require_whole_groups
+from tracking.models.norm_groups import PAIR_WORDS
 from tracking.protocols import load_protocol_recipe
 from tracking.tasks import MINI_LASOT
 
@@ -491,10 +492,10 @@ def test_the_focal_loss_is_normalised_by_each_groups_own_centers() -> None:
 def test_a_group_is_never_torn_apart(batch: int, accumulate: int, processes: int, pairs: int, message: str) -> None:
     recipe = make_recipe(batch_size=batch, accumulate=accumulate)
     if not message:
-        require_whole_groups(recipe, 32, pairs, processes)
+        require_whole_groups(recipe, 32, pairs, processes, PAIR_WORDS)
         return
     with pytest.raises(ConfigError, match=message):
-        require_whole_groups(recipe, 32, pairs, processes)
+        require_whole_groups(recipe, 32, pairs, processes, PAIR_WORDS)
 
 
 def test_a_tracking_run_is_refused_before_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from results.published.rows import PublishedResult, read_published
 from results.records.record import Record
 from tests.results.make import make_record
 
+METRICS = {"box_AP": 42.3, "mask_AP": 37.2}
 SETTINGS = {"epochs": 300, "batch_size": 1024, "img_size": 224, "optimizer": {"lr": 4e-3, "layer_decay": 0.85}}
 
 
@@ -79,6 +80,25 @@ def test_a_distilled_run_stands_beside_the_row_of_its_length_and_teacher() -> No
         assert "the weights of a file" in str(explain_mismatch(beside.published, of_a_file))
 
 
+def test_a_second_metric_of_a_comparable_run_is_said_and_not_taken_for_the_first() -> None:
+    rows = [row for row in read_published() if row.task == "coco" and row.backbone == "mae_d2_tiny"]
+    (settings,) = {tuple(sorted(row.settings.items())) for row in rows}
+    recipe: dict[str, Any] = {"optimizer": {}}
+    for name, value in settings:
+        (recipe["optimizer"] if "." in name else recipe)[name.rpartition(".")[2]] = value
+    run = ours(42.3, task="coco", protocol="vitdet", backbone={"name": "mae_d2_tiny"}, config={"recipe": recipe})
+    assert run.result is not None
+    metrics = {name: run.result.metrics["top1"].model_copy(update={"value": v}) for name, v in METRICS.items()}
+    run = run.model_copy(
+        update={"result": run.result.model_copy(update={"metrics": metrics, "primary_metric": "box_AP"})}
+    )
+    beside = match_published(rows, run, 42.3)
+    assert beside is not None and (beside.published.metric, beside.published.value) == ("box_AP", 42.5)
+    (context,) = find_unmatched_published(rows, {"board": [run]})
+    assert context.published.metric == "mask_AP"
+    assert context.reason == "the board compares box_AP; our run has 37.2"
+
+
 def test_the_nearest_run_gives_the_reason() -> None:
     far, near = ours(protocol="finetune"), ours(recipe={"epochs": 100})
     (context,) = find_unmatched_published([headline()], {1: [far], 2: [near]})
@@ -92,7 +112,10 @@ def test_the_nearest_run_gives_the_reason() -> None:
         (lambda r: r.external, "bench does not have this backbone"),
         (lambda r: r.superseded_by, "corrected by mae_lite_i"),
         (lambda r: r.init == "other", "starts from weights that no backbone card has"),
-        (lambda r: r.task == "coco" and not r.superseded_by, "bench has no protocol with this head and schedule"),
+        (
+            lambda r: not (r.protocol or r.external or r.superseded_by),
+            "bench has no protocol with this head and schedule",
+        ),
     ],
 )
 def test_what_stands_beside_no_run_whatever(find: Any, why: str) -> None:
