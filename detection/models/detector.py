@@ -22,6 +22,7 @@ from detection.models.region_training import (
     compute_mask_losses,
     compute_proposal_losses,
     compute_region_losses,
+    require_valid_targets,
     sample_regions,
 )
 from detection.models.regions import BOX_SIDE, MASK_SIDE, BoxHead, MaskHead, RegionPooler, count_pooled_levels
@@ -114,11 +115,15 @@ class Detector(BaseModel):
 
         Args:
             samples: augmented images; images without objects are trained as background.
+
+        Raises:
+            DataError: an object that cannot be trained, or an image larger than the square.
         """
+        require_valid_targets(samples, self.num_classes, self.mask_head is not None)
         settings, group = self.recipe.model.proposals, self.recipe.norm_group
         levels = self.compute_levels(self._make_batch([sample.image for sample in samples]))
         scores = self.proposal_network(levels)
-        generators = [make_image_generator(sample.item) for sample in samples]
+        generators = [make_image_generator(int(sample.item)) for sample in samples]
         losses = compute_proposal_losses(scores, samples, settings.sampled_anchors, generators)
         proposals = self.proposal_network.propose_boxes(scores, [get_image_size(each.image) for each in samples])
         with torch.no_grad():

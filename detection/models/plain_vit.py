@@ -20,6 +20,7 @@ from detection.models.window_attention import (
     RelativePositions,
     attend_in_grid,
     join_windows,
+    keep_full_precision,
     make_resize_matrix,
     split_windows,
 )
@@ -162,12 +163,13 @@ class WindowedViT(nn.Module):
         rows, columns = self.trunk.patch_embed.grid_size
         # class and register tokens, if they have positions, come first
         chart = positions[:, positions.shape[1] - rows * columns :].unflatten(1, (rows, columns))
-        # bicubic interpolation works along one axis after the other, so it is a product with one matrix per axis
         if (rows, columns) == grid:
             return chart  # type: ignore[no-any-return]
-        down = make_resize_matrix(rows, grid[0], "bicubic", chart)
-        across = make_resize_matrix(columns, grid[1], "bicubic", chart)
-        return torch.einsum("ip,bpqc,jq->bijc", down, chart, across)
+        # bicubic interpolation works along one axis after the other, so it is a product with one matrix per axis
+        with keep_full_precision(chart):
+            down = make_resize_matrix(rows, grid[0], "bicubic", chart)
+            across = make_resize_matrix(columns, grid[1], "bicubic", chart)
+            return torch.einsum("ip,bpqc,jq->bijc", down, chart, across)
 
     def _compute_rotations(self, grid: GridShape) -> list[Tensor | None]:
         """Return the rotary embedding of the grid's cells for each block, ``None`` for a trunk without one.

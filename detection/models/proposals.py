@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ class ProposalNetwork(nn.Module):
         self.head = RPNHead(channels, len(ASPECT_RATIOS), conv_depth=convs)
         self.strides, self.settings = list(strides), settings
         # a patch of 14 px has anchors of the same sizes as one of 16 px: they follow the nearest power of two
-        self.sides = [_ANCHOR_STRIDES * 2.0 ** round(torch.tensor(each).log2().item()) for each in strides]
+        self.sides = [_ANCHOR_STRIDES * 2.0 ** round(math.log2(each)) for each in strides]
 
     def forward(self, levels: Sequence[Tensor]) -> AnchorScores:
         """Score the anchors.

@@ -21,6 +21,7 @@ from detection.models.losses import (
 from detection.models.mask_targets import draw_mask_targets
 from detection.models.proposals import AnchorScores
 from detection.models.sampling import SampledBoxes, match_boxes, sample_boxes
+from foundation.errors import DataError
 
 _ANCHOR_IOU = (0.3, 0.7)
 """Below the first an anchor is background, from the second on it belongs to an object."""
@@ -45,6 +46,36 @@ class SampledRegions(NamedTuple):
     objects: Tensor
     classes: Tensor
     num_positive: int
+
+
+def require_valid_targets(samples: Sequence[TrainingImage], num_classes: int, has_masks: bool) -> None:
+    """Require objects that can be trained.
+
+    An object without area overlaps no anchor, so that all anchors would be its best ones, and the logarithm of its
+    width is infinite.
+
+    Args:
+        samples: the images with their objects.
+        num_classes: number of categories.
+        has_masks: whether each object must have a mask.
+
+    Raises:
+        DataError: an object without area, of an unknown category, or without a mask.
+    """
+    for sample in samples:
+        boxes, labels, masks = sample.targets
+        where = f"training image {int(sample.item)}"
+        if not bool(find_nonempty(boxes).all()):
+            raise DataError(
+                f"{where} has an object whose box has no area; leave such objects out (detection.data does)"
+            )
+        if len(labels) != len(boxes) or not bool(((labels >= 0) & (labels < num_classes)).all()):
+            raise DataError(f"{where} needs one label from 0 to {num_classes - 1} for each of its {len(boxes)} objects")
+        if has_masks and len(masks or ()) != len(boxes):
+            raise DataError(
+                f"{where} has {len(boxes)} objects and {len(masks or ())} masks; give each object a mask, or build the "
+                "detector without a mask head"
+            )
 
 
 def sample_anchors(

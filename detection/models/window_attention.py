@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -61,9 +63,23 @@ def gather_offsets(table: Tensor, side: int) -> Tensor:
     """
     length = 2 * side - 1
     if len(table) != length:
-        table = make_resize_matrix(len(table), length, "linear", table) @ table
+        with keep_full_precision(table):
+            table = make_resize_matrix(len(table), length, "linear", table) @ table
     line = torch.arange(side, device=table.device)
     return table[line[:, None] - line[None] + side - 1]
+
+
+def keep_full_precision(values: Tensor) -> AbstractContextManager[Any]:
+    """Return a context without autocast: resizing takes part in fp32, as ``interpolate`` does under autocast.
+
+    Args:
+        values: gives the device.
+    """
+    kind = values.device.type
+    # the meta device has no autocast, and is asked for counts alone
+    if not torch.amp.is_autocast_available(kind):
+        return contextlib.nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def make_resize_matrix(old: int, new: int, mode: str, like: Tensor) -> Tensor:
