@@ -19,9 +19,8 @@ from engine.device import require_training_precision
 from engine.recipe import OptimizerConfig, TrainingRecipe
 from foundation.errors import UserError
 
-
 _DETECTRON2_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
-"""The norm layers that detectron2's ``get_default_optimizer_params`` knows; ``_NormBase`` is batch and instance norm."""
+"""The norm layers that detectron2 knows (``get_default_optimizer_params``); ``_NormBase``: batch and instance norm."""
 
 
 class MicroBatchMixin:

@@ -16,4 +16,6 @@ recipe = {
     "workers": 4,
 }
 
-tiers = {"short": {"iterations": 2_000, "schedule.warmup": 100, "val_interval": 100, "schedule.milestones": [1_777, 1_925]}}
+tiers = {
+    "short": {"iterations": 2_000, "schedule.warmup": 100, "val_interval": 100, "schedule.milestones": [1_777, 1_925]}
+}

@@ -4,7 +4,9 @@ _base_ = ["coco_vitdet_short.py"]
 
 version = 1
 
-source = "ours: model, augmentation and test of coco_vitdet_short; batch 16 and a shorter schedule for smaller data sets"
+source = (
+    "ours: model, augmentation and test of coco_vitdet_short; batch 16 and a shorter schedule for smaller data sets"
+)
 
 expected = {"_delete_": True}  # unknown: the data are yours
 

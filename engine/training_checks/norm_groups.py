@@ -10,7 +10,6 @@ from engine.training_checks.batch_norm import count_norm_groups
 from foundation.errors import ConfigError
 
 
-
 class NormWords(NamedTuple):
     """The words of a refusal: what an item of a batch is, and what normalizes a group of them."""
 

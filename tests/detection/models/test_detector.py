@@ -17,9 +17,9 @@ from backbones.registry import get_card
 from detection.data.samples import InferenceImage
 from detection.models.backbone import DetectionBackbone, choose_backbone_kwargs
 from detection.models.detector import Detector, choose_boxes
-from detection.models.parameter_groups import list_undecayed_names
 from detection.models.plain_vit import WindowedViT
 from detection.recipe import DetectionInference, DetectorSettings
+from engine.optimizer import list_detectron2_undecayed
 from foundation.errors import UserError
 from tests.detection.models.tiny_detector import TINY_MODEL, make_detector, make_image, make_recipe
 
@@ -64,7 +64,7 @@ def test_the_papers_detector_has_its_operations(full_detector: Detector) -> None
 
 def test_undecayed_parameters(full_detector: Detector) -> None:
     """The LayerNorms of the blocks and the positions; not the relative positions, nor the norms of the heads."""
-    names = list_undecayed_names(full_detector)
+    names = {f"backbone.{name}" for name in list_detectron2_undecayed(full_detector.backbone)}
     expected = {
         f"backbone.body.trunk.blocks.{i}.norm{k}.{part}"
         for i in range(12)
