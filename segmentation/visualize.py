@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from engine.pictures.class_bars import draw_class_bars
 from engine.pictures.encoding import make_picture
 from engine.pictures.item_rank import ItemRank, rank_items
 from engine.pictures.layout import (
-    BACKGROUND_COLOR,
-    FONT_SIZE,
-    LINE_HEIGHT,
-    TEXT_COLOR,
-    RgbColor,
     arrange_grid,
     draw_legend,
     draw_text_lines,
-    get_font,
     resize_to_width,
     shorten_text,
     stack_images,
 )
+from engine.pictures.palette import GRAY, RED, get_color, make_palette
 from foundation.errors import DataError
 from results.records.picture_manifest import DrawnPicture
 from results.records.record import Record
@@ -39,9 +32,6 @@ from segmentation.data.labels import IGNORE_INDEX
 PANEL_WIDTH = 400
 """Width of a panel, pixels; four panels stand in two rows."""
 MAX_PANEL_HEIGHT = 400
-MAX_BARS = 50
-"""Of more classes, only those with the highest and the lowest IoU are drawn."""
-_GRAY, _RED, _BLUE, _LIGHT_GRAY = (128, 128, 128), (230, 50, 40), (31, 119, 180), (225, 225, 225)
 
 
 def draw_segmentation_run(
@@ -73,7 +63,12 @@ def draw_segmentation_run(
     assert record.result is not None
     pictures.append(
         make_picture(
-            draw_iou_bars(_read_class_iou(folder, record.result.details), len(class_names)),
+            draw_class_bars(
+                [(_get_first_name(n), iou) for n, iou in _read_class_iou(folder, record.result.details).items()],
+                len(class_names),
+                "IoU, %",
+                "occur in neither truth nor prediction",
+            ),
             "iou_by_class",
             "class_bars",
             f"IoU of each class, mIoU {record.result.metrics['mIoU'].value:.2f} %",
@@ -134,59 +129,15 @@ def draw_panels(
     grid = arrange_grid(named, num_columns=2, gap=6)
     present = [int(index) for index in np.union1d(truth, labels) if index != IGNORE_INDEX]
     entries = [(get_color(colors, index), _get_first_name(class_names[index])) for index in present]
-    entries.append((_RED, "wrong pixel"))
+    entries.append((RED, "wrong pixel"))
     if (truth == IGNORE_INDEX).any():
-        entries.append((_GRAY, "not scored"))
+        entries.append((GRAY, "not scored"))
     return stack_images([grid, draw_legend(entries, grid.width)], gap=4)
 
 
 def _get_first_name(name: str) -> str:
     """Return the first of the synonyms that a class list may give ("building, edifice")."""
     return name.split(",")[0]
-
-
-def get_color(colors: NDArray[np.uint8], index: int) -> RgbColor:
-    """Return one of the colors (colors, 3) as whole numbers."""
-    red, green, blue = colors[index].tolist()
-    return red, green, blue
-
-
-_FIRST_COLORS = (
-    *("3cb44b", "ffe119", "4363d8", "f58231", "911eb4", "42d4f4", "f032e6", "bfef45", "fabed4"),
-    *("469990", "dcbeff", "9a6324", "800000", "aaffc3", "808000", "ffd8b1", "000075", "fffac8"),
-)
-"""Trubetskoy's list of distinct colors (sashat.me/2017/01/11), without the red of errors and the gray of no label."""
-
-
-@cache
-def make_palette() -> NDArray[np.uint8]:
-    """Return one RGB color per class index, (256, 3); gray for pixels that are not scored.
-
-    After a list of distinct colors, each is the one that differs most from all before it and from the colors of text
-    and errors, measured in CIELAB, where equal distances look equally different (Glasbey et al. 2007, "Colour displays
-    for categorical images"). A class has the same color in every picture, so that those of two runs can be compared.
-    """
-    steps = np.linspace(0, 255, 16).round().astype(np.uint8)
-    candidates = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3)
-    lab = _convert_to_lab(candidates)
-    # neither too dark nor too light to be recognized over an image
-    is_usable = (lab[:, 0] > 30) & (lab[:, 0] < 88)
-    candidates, lab = candidates[is_usable], lab[is_usable]
-    colors = np.full((256, 3), _GRAY, np.uint8)
-    first = len(_FIRST_COLORS)
-    colors[:first] = [list(bytes.fromhex(color)) for color in _FIRST_COLORS]
-    others = np.array([_GRAY, _RED, (0, 0, 0), (255, 255, 255)], np.uint8)
-    taken = _convert_to_lab(np.concatenate([colors[:first], others]))
-    nearest = np.min([np.linalg.norm(lab - color, axis=1) for color in taken], axis=0)
-    for index in range(first, IGNORE_INDEX):
-        chosen = int(nearest.argmax())
-        colors[index] = candidates[chosen]
-        nearest = np.minimum(nearest, np.linalg.norm(lab - lab[chosen], axis=1))
-    return colors
-
-
-def _convert_to_lab(colors: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.asarray(cv2.cvtColor((colors / 255).astype(np.float32)[None], cv2.COLOR_RGB2LAB)[0], np.float32)
 
 
 def draw_error_map(image: ImageArray, truth: ImageArray, predicted: ImageArray) -> ImageArray:
@@ -199,8 +150,8 @@ def draw_error_map(image: ImageArray, truth: ImageArray, predicted: ImageArray) 
     """
     # without its colors, so that a red object is not taken for an error
     dark = np.repeat((image.mean(2, keepdims=True) * 0.3).astype(np.uint8), 3, 2)
-    dark[(truth != predicted) & (truth != IGNORE_INDEX)] = _RED
-    dark[truth == IGNORE_INDEX] = _GRAY
+    dark[(truth != predicted) & (truth != IGNORE_INDEX)] = RED
+    dark[truth == IGNORE_INDEX] = GRAY
     return dark
 
 
@@ -208,37 +159,3 @@ def overlay_colors(image: ImageArray, colors: ImageArray) -> ImageArray:
     """Lay colors over an image; both (height, width, 3), uint8 RGB."""
     # over the gray image: mixed with its colors, those of the classes would not be those of the legend
     return np.asarray(0.3 * image.mean(2, keepdims=True) + 0.7 * colors, np.uint8)
-
-
-def draw_iou_bars(class_iou: Mapping[str, float], num_classes: int) -> Image.Image:
-    """Draw one horizontal bar per class that is present, best first, and the number of absent classes below.
-
-    Args:
-        class_iou: IoU in percent of each class that is present, by class name.
-        num_classes: number of classes of the data set.
-    """
-    present = sorted(((value, _get_first_name(name)) for name, value in class_iou.items()), reverse=True)
-    rows: list[tuple[float, str] | None] = [*present]
-    if len(present) > MAX_BARS:  # the gap is drawn as a line of text
-        rows = [*present[: MAX_BARS // 2], None, *present[-MAX_BARS // 2 :]]
-    # 4 px per percentage point: 100 % is 400 px long and leaves room for the number
-    left, scale, bottom = 170, 4, LINE_HEIGHT * (len(rows) + 1) + 6
-    note = f"{num_classes - len(present)} further classes occur in neither truth nor prediction"
-    sheet = Image.new("RGB", (640, bottom + LINE_HEIGHT * (2 if num_classes > len(present) else 1)), BACKGROUND_COLOR)
-    pen, font = ImageDraw.Draw(sheet), get_font()
-    pen.text((8, 4), "IoU, %", fill=TEXT_COLOR, font=font)
-    for percent in range(0, 101, 25):
-        pen.line((left + scale * percent, LINE_HEIGHT + 4, left + scale * percent, bottom), fill=_LIGHT_GRAY)
-        pen.text((left + scale * percent, 4), str(percent), fill=TEXT_COLOR, font=font, anchor="ma")
-    for row, entry in enumerate(rows, start=1):
-        top = 6 + row * LINE_HEIGHT
-        if entry is None:
-            pen.text((8, top), f"... {len(present) - len(rows) + 1} classes between ...", fill=TEXT_COLOR, font=font)
-            continue
-        value, name = entry
-        pen.text((8, top - 1), shorten_text(name, left - 16), fill=TEXT_COLOR, font=font)
-        pen.rectangle((left, top, left + scale * value, top + FONT_SIZE), fill=_BLUE)
-        pen.text((left + 6 + scale * value, top - 1), f"{value:.1f}", fill=TEXT_COLOR, font=font)
-    if num_classes > len(present):
-        pen.text((8, bottom + 4), note, fill=TEXT_COLOR, font=font)
-    return sheet

@@ -1,4 +1,4 @@
-"""Mask R-CNN on a user's own images and boxes: the recipe of coco_vitdet_short, about a fifth as long, with batches of 16."""
+"""Mask R-CNN on a user's own images and boxes: coco_vitdet_short, about a fifth as long, with batches of 16."""
 
 _base_ = ["coco_vitdet_short.py"]
 

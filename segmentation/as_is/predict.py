@@ -18,6 +18,7 @@ from engine.evaluation.model_source import ModelSource
 from engine.evaluation.network_device import resolve_network_device
 from engine.pictures.encoding import encode_jpeg
 from engine.pictures.layout import draw_legend, resize_to_width, stack_images
+from engine.pictures.palette import get_color, make_palette
 from engine.progress_bar import ProgressBar
 from foundation.errors import NonFiniteError, UserError
 from foundation.files import grant_default_mode, write_atomic
@@ -28,7 +29,7 @@ from segmentation.as_is.evaluation import open_segmentor
 from segmentation.as_is.finished_model import FinishedSegmentor
 from segmentation.as_is.settings import parse_settings
 from segmentation.data.files import ImageArray, read_bgr_image
-from segmentation.visualize import get_color, make_palette, overlay_colors
+from segmentation.visualize import overlay_colors
 
 LABELS_FOLDER, OVERLAYS_FOLDER, LEGEND_FILE = "labels", "overlays", "classes.csv"
 MAX_OVERLAY_WIDTH = 1200

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.data.file_hashes import FileHashes
+from engine.pictures.palette import get_color, make_palette
 from engine.summary.class_names import shorten_class_names
 from engine.summary.data_summary import (
     DataSummary,
@@ -30,7 +31,7 @@ from segmentation.data.dataset_layout import ImageLabelPair, SegmentationDataset
 from segmentation.data.files import ImageArray, read_image_pair
 from segmentation.data.label_summaries import LabelSummary, summarize_labels
 from segmentation.data.labels import IGNORE_INDEX
-from segmentation.visualize import get_color, make_palette, overlay_colors
+from segmentation.visualize import overlay_colors
 
 _SAMPLE_SALT = "bench-contact-sheet-1"
 _MAX_LEGEND = 40

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.pictures.class_bars import MAX_BARS, draw_class_bars
+from engine.pictures.palette import make_palette
 from foundation.errors import DataError
 from segmentation.data.labels import IGNORE_INDEX
-from segmentation.visualize import MAX_BARS, _read_class_iou, draw_iou_bars, draw_panels, make_palette
+from segmentation.visualize import _read_class_iou, draw_panels
 
 NAMES = [f"class {index}" for index in range(150)]
 
@@ -43,7 +45,10 @@ def test_colors_of_classes_differ() -> None:
 
 
 def test_many_classes_are_cut_in_the_middle() -> None:
-    few, many = (draw_iou_bars({f"c{index}": float(index) for index in range(count)}, 150) for count in (MAX_BARS, 150))
+    few, many = (
+        draw_class_bars([(f"c{index}", float(index)) for index in range(count)], 150, "IoU, %", "have none")
+        for count in (MAX_BARS, 150)
+    )
     assert many.height == few.height, "a line about the classes between, and none about absent ones"
 
 

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from engine.pictures.palette import make_palette
 from engine.summary.data_summary import DataSummary
 from segmentation.tasks import SEGFOLDER
-from segmentation.visualize import make_palette
 
 Labels = NDArray[np.uint8]
 
