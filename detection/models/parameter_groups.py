@@ -21,12 +21,15 @@ def list_undecayed_names(model: Any) -> set[str]:
         Names as ``model.named_parameters()`` has them.
     """
     trunk: nn.Module = model.backbone.trunk
+    # by the module's type and not by the number of dimensions: biases have one too, and decay
     norms = {
         f"{place}.{name}" if place else name
         for place, module in trunk.named_modules()
         if isinstance(module, nn.LayerNorm)
         for name, _ in module.named_parameters(recurse=False)
     }
+    # Hiera and others split their positions over several parameters
     positions = {name for name, _ in trunk.named_parameters() if name == "pos_embed" or name.startswith("pos_embed_")}
+    # the trunk lies deeper in the detector, under a name that is not known here; the parameters are the same objects
     wanted = {id(parameter) for name, parameter in trunk.named_parameters() if name in norms | positions}
     return {name for name, parameter in model.named_parameters() if id(parameter) in wanted}
