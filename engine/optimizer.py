@@ -233,7 +233,8 @@ def list_detectron2_undecayed(backbone: nn.Module) -> set[str]:
     names = set()
     for place, module in backbone.named_modules():
         for name, _ in module.named_parameters(recurse=False):
-            if isinstance(module, _DETECTRON2_NORMS) or name == "pos_embed":
+            # Hiera and others split their positions over several parameters
+            if isinstance(module, _DETECTRON2_NORMS) or name == "pos_embed" or name.startswith("pos_embed_"):
                 names.add(f"{place}.{name}" if place else name)
     return names
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from backbones.weights import MEMORY_ARCHITECTURE
 from detection.models.plain_vit import WindowedViT, takes_windows
 from detection.models.pyramid import SimplePyramid, StagePyramid
 from detection.recipe import DetectionRecipe, DetectorSettings
+from engine.optimizer import get_layer_ids
 from foundation.errors import UserError
 
 _LEVEL_STRIDES = (4, 8, 16, 32)
@@ -141,6 +142,30 @@ class DetectionBackbone(nn.Module):
             if isinstance(module, _BatchNorm):
                 module.eval()
         return self
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
+        """Return a function that maps a parameter's name to its layer index, for layer-wise learning-rate decay.
+
+        Relative positions have the layer of their block, as in detectron2.
+
+        Args:
+            coarse: part of timm's interface; not used here.
+        """
+        ids = get_layer_ids(self.trunk)
+
+        def find_layer(name: str) -> int:
+            part, _, rest = name.removeprefix("body.").partition(".")
+            if part == "trunk":
+                return ids[rest]
+            block = f"blocks.{rest.partition('.')[0]}."
+            return max(layer for place, layer in ids.items() if place.startswith(block))
+
+        return find_layer
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of the parameters that timm excludes from weight decay, with the prefix ``body.trunk.``."""
+        ask: Any = getattr(self.trunk, "no_weight_decay", set)
+        return {f"body.trunk.{name}" for name in ask()}
 
 
 def _make_body(trunk: nn.Module, size: int, settings: DetectorSettings) -> WindowedViT | StagedBackbone:

@@ -42,6 +42,7 @@ def encode_deltas(references: Tensor, boxes: Tensor, weights: DeltaWeights) -> T
     Returns:
         Shape (n, 4).
     """
+    # the center of a box is its corner plus half its size
     size, reference_size = boxes[:, 2:] - boxes[:, :2], references[:, 2:] - references[:, :2]
     shift = (boxes[:, :2] + size / 2 - references[:, :2] - reference_size / 2) / reference_size
     return torch.cat([shift, (size / reference_size).log()], 1) * boxes.new_tensor(weights)
@@ -60,6 +61,7 @@ def apply_deltas(references: Tensor, deltas: Tensor, weights: DeltaWeights) -> T
     """
     codes, references = keep_precision(deltas), keep_precision(references)
     codes = codes / codes.new_tensor(weights)
+    # the formula of encode_deltas, solved for the box: x = X + W dx, w = W exp(dw)
     size = references[..., 2:] - references[..., :2]
     center = references[..., :2] + size / 2 + codes[..., :2] * size
     half = codes[..., 2:].clamp(max=_LARGEST_LOG).exp() * size / 2
@@ -73,6 +75,7 @@ def clip_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
         boxes: left, top, right, bottom in pixels, (..., 4).
         size: height and width of the image in pixels.
     """
+    # right and bottom may equal width and height: corners lie on the edges of pixels, not on their centers
     limit = boxes.new_tensor([size[1], size[0], size[1], size[0]])
     return torch.minimum(boxes.clamp(min=0), limit)
 

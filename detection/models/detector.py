@@ -125,6 +125,7 @@ class Detector(BaseModel):
         scores = self.proposal_network(levels)
         generators = [make_image_generator(int(sample.item)) for sample in samples]
         losses = compute_proposal_losses(scores, samples, settings.sampled_anchors, generators)
+        # proposals are taken as they are: no gradient flows through their corners
         proposals = self.proposal_network.propose_boxes(scores, [get_image_size(each.image) for each in samples])
         with torch.no_grad():
             regions = [
@@ -134,6 +135,7 @@ class Detector(BaseModel):
         logits, deltas = self.box_head(self._pool(levels, [each.boxes for each in regions], BOX_SIDE))
         losses |= compute_region_losses(logits, deltas, regions, samples, group)
         if self.mask_head is not None:
+            # masks are learned in the regions of objects alone
             positive = [each.boxes[: each.num_positive] for each in regions]
             masks = self.mask_head(self._pool(levels, positive, MASK_SIDE))
             losses |= compute_mask_losses(masks, regions, samples, group)
@@ -157,6 +159,7 @@ class Detector(BaseModel):
             choose_boxes(boxes, *output, size, self.recipe.test)
             for boxes, output, size in zip(proposals, outputs, sizes, strict=True)
         ]
+        # masks are computed for the detections, not for all proposals, in the refined boxes
         masks = self._segment_regions(levels, chosen)
         return [
             make_image_detections(
@@ -237,6 +240,7 @@ def make_image_detections(
         is_finite: whether all outputs were finite.
     """
     (height, width), (rows, columns) = sample.original_size, get_image_size(sample.image)
+    # height and width were rounded one by one, so their factors differ a little
     factors = found.boxes.new_tensor([width / columns, height / rows] * 2)
     boxes = clip_boxes(found.boxes * factors, sample.original_size)
     kept = find_nonempty(boxes)

@@ -26,6 +26,7 @@ def make_square_batch(images: Sequence[Tensor], size: int, mean: Tensor, std: Te
     Raises:
         DataError: an image is larger than the square.
     """
+    # what is not filled below stays 0
     batch = mean.new_zeros(len(images), 3, size, size)
     for row, image in zip(batch, images, strict=True):
         height, width = image.shape[1:]
@@ -34,6 +35,7 @@ def make_square_batch(images: Sequence[Tensor], size: int, mean: Tensor, std: Te
                 f"an image of {height} x {width} px does not fit into the square of {size} px that the detector reads; "
                 "resize it before (detection.data does), or set a larger size"
             )
+        # the bytes are moved to the device, not the floats: a quarter of the transfer
         pixels = image.to(device=mean.device, dtype=mean.dtype) / 255
         row[:, :height, :width] = (pixels - mean.view(3, 1, 1)) / std.view(3, 1, 1)
     return batch

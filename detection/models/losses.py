@@ -27,6 +27,7 @@ def weigh_regions(counts: list[int], norm_group: int) -> list[float]:
     """
     groups = count_norm_groups(len(counts), norm_group)
     parts = [counts[group::groups] for group in range(groups)]
+    # a group without regions has nothing to weigh; the 1 only avoids 0 / 0
     weights = [len(part) / len(counts) / max(sum(part), 1) for part in parts]
     return [weights[image % groups] for image in range(len(counts))]
 
@@ -75,5 +76,6 @@ def measure_mask_loss(logits: Tensor, classes: Tensor, targets: Tensor) -> Tenso
         classes: shape (n,), int64.
         targets: whether each cell belongs to the object, shape (n, side, side).
     """
+    # the other classes' masks are not trained: classification is the box head's part
     own = keep_precision(logits)[torch.arange(len(logits), device=logits.device), classes]
     return functional.binary_cross_entropy_with_logits(own, targets.to(own.dtype), reduction="none").mean((1, 2))

@@ -30,6 +30,7 @@ def draw_mask_targets(masks: Sequence[InstanceMask], objects: Tensor, boxes: Ten
         Shape (n, side, side), bool, on the device of the boxes.
     """
     targets = torch.zeros(len(boxes), side, side, dtype=torch.bool)
+    # pycocotools works on the CPU, and there are at most a quarter of the sampled regions
     corners, indices = boxes.detach().cpu().double(), objects.tolist()
     for number in sorted(set(indices)):
         mask = masks[number]
@@ -56,6 +57,7 @@ def rasterize_polygons(polygons: PolygonMask, box: NDArray[np.float64], side: in
     """
     sides = np.maximum(box[2:] - box[:2], _SMALLEST_SIDE)
     moved = [((np.asarray(outline) - box[:2]) * (side / sides)).ravel().tolist() for outline in polygons]
+    # the parts of an object are united, so that holes are filled, as in COCO's own masks
     parts = coco_mask.frPyObjects(moved, side, side)
     return np.asarray(coco_mask.decode(coco_mask.merge(parts))).astype(bool)
 
@@ -72,5 +74,6 @@ def crop_bitmap(bitmap: NDArray[np.uint8], boxes: Tensor, side: int) -> Tensor:
         Shape (n, side, side), bool.
     """
     values = torch.from_numpy(np.ascontiguousarray(bitmap)).to(boxes.dtype)[None, None]
+    # the only map is number 0
     regions = torch.cat([boxes.new_zeros(len(boxes), 1), boxes], 1)
     return pool_aligned(values, regions, 1.0, side)[:, 0] >= 0.5

@@ -28,7 +28,7 @@ def paste_masks(masks: NDArray[np.float32], boxes: NDArray[np.float32], size: tu
         rows, columns, values = sample_mask(mask, box, size)
         canvas[rows, columns] = values >= _THRESHOLD
         packed.append(coco_mask.encode(canvas))
-        canvas[rows, columns] = 0
+        canvas[rows, columns] = 0  # cheaper than a new canvas for each mask
     return packed
 
 
@@ -59,7 +59,9 @@ def _weigh_cells(start: float, end: float, cells: int, pixels: int) -> tuple[NDA
     # half a cell beyond the box the samples fall to zero
     margin = (end - start) / cells / 2
     first, last = max(int(np.floor(start - margin)), 0), min(int(np.ceil(end + margin)), pixels)
+    # a box beyond the border has no pixels, and the range is empty
     centers = np.arange(first, max(first, last)) + 0.5
     positions = (centers - start) / max(end - start, 1e-9) * cells - 0.5
+    # a cell's weight falls linearly to 0 at its neighbors' centers
     weights = np.maximum(1 - np.abs(positions[:, None] - np.arange(cells)), 0)
     return weights, slice(first, max(first, last))

@@ -54,6 +54,7 @@ def make_anchors(rows: int, columns: int, stride: float, side: float, like: Tens
     # w h = side^2 and h / w = ratio
     widths = side / ratios.sqrt()
     halves = torch.stack([widths, widths * ratios], 1) / 2
+    # centers lie at the top left corners of the cells, as detectron2's (offset 0)
     y, x = torch.meshgrid(
         torch.arange(rows, dtype=halves.dtype, device=like.device) * stride,
         torch.arange(columns, dtype=halves.dtype, device=like.device) * stride,
@@ -110,6 +111,7 @@ class ProposalNetwork(nn.Module):
         Returns:
             For each image boxes in the order of falling scores, left, top, right, bottom in pixels, (n, 4).
         """
+        # the settings name the numbers of training first
         which = 0 if self.training else 1
         per_level, per_image = self.settings.per_level[which], self.settings.per_image[which]
         boxes, logits, levels = [], [], []
@@ -126,6 +128,7 @@ class ProposalNetwork(nn.Module):
         for box, score, size in zip(torch.cat(boxes, 1), torch.cat(logits, 1), sizes, strict=True):
             clipped = clip_boxes(box, size)
             valid = find_nonempty(clipped) & score.isfinite()
+            # boxes of different levels do not suppress each other
             kept = batched_nms(clipped[valid], score[valid], number[valid], self.settings.nms_iou)[:per_image]
             found.append(clipped[valid][kept])
         return found

@@ -44,6 +44,7 @@ class SimplePyramid(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, stride: int) -> None:
         super().__init__()
+        # how often the map must be doubled to reach the stride of p2: twice for patches of 16 px
         octaves = round(math.log2(stride / FIRST_STRIDE))
         exponents = [octaves - level for level in range(NUM_LEVELS)]
         self.strides = [stride / 2**exponent for exponent in (*exponents, exponents[-1] - 1)]
@@ -69,9 +70,11 @@ def _make_level(in_channels: int, channels: int, exponent: int) -> nn.Sequential
     for number in range(exponent):
         if number:  # between two transposed convolutions alone
             layers += [ChannelNorm(width), nn.GELU()]
+        # each doubling halves the channels
         layers.append(nn.ConvTranspose2d(width, width // 2, 2, stride=2))
         width //= 2
     layers += [nn.MaxPool2d(2, 2) for _ in range(-exponent)]
+    # no activation: proposals and regions read the norm's output
     layers += [nn.Conv2d(width, channels, 1, bias=False), ChannelNorm(channels)]
     layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), ChannelNorm(channels)]
     return nn.Sequential(*layers)
@@ -99,6 +102,7 @@ class StagePyramid(nn.Module):
 
     def __init__(self, in_channels: Sequence[int], channels: int, strides: Sequence[int]) -> None:
         super().__init__()
+        # without a norm, the unnormalized maps of transformers would differ in size by stage
         norm: Any = ChannelNorm
         self.network = FeaturePyramidNetwork(list(in_channels), channels, norm_layer=norm)
         last = FIRST_STRIDE * 2**NUM_LEVELS
@@ -115,6 +119,7 @@ class StagePyramid(nn.Module):
         Returns:
             Each (batch, channels, rows, columns).
         """
+        # torchvision wants names; only their order matters
         stages = OrderedDict((str(number), each) for number, each in enumerate(maps))
         levels = list(self.network(stages).values())
         while len(levels) < len(self.strides):

@@ -94,6 +94,7 @@ def sample_anchors(
     """
     drawn, objects = [], []
     for sample, generator in zip(samples, generators, strict=True):
+        # each object keeps its best anchors, however little they overlap: a small one reaches 0.7 nowhere
         matched = match_boxes(anchors, sample.targets.boxes.to(anchors), *_ANCHOR_IOU, keep_best=True)
         drawn.append(sample_boxes(matched.kinds, count, _OBJECT_ANCHORS, generator))
         objects.append(matched.objects)
@@ -117,6 +118,7 @@ def compute_proposal_losses(
     drawn, objects = sample_anchors(anchors, samples, count, generators)
     class_losses, box_losses = [], []
     for image, (sample, (positive, negative)) in enumerate(zip(samples, drawn, strict=True)):
+        # objects come first, so that the first rows are true
         rows = torch.cat([positive, negative])
         is_object = torch.arange(len(rows), device=rows.device) < len(positive)
         class_losses.append(measure_objectness_loss(logits[image, rows], is_object).sum())
@@ -142,12 +144,14 @@ def sample_regions(
         count: regions that are drawn.
         generator: the random numbers of the image.
     """
+    # early in a training hardly any proposal overlaps an object; the true boxes give the heads something to learn
     objects = targets.boxes.to(proposals)
     boxes = torch.cat([proposals, objects[find_nonempty(objects)]])
     matched = match_boxes(boxes, objects, _REGION_IOU, _REGION_IOU, keep_best=False)
     positive, negative = sample_boxes(matched.kinds, count, _OBJECT_REGIONS, generator)
     rows = torch.cat([positive, negative])
     labels = targets.labels.to(proposals.device)
+    # background is the class behind the last category
     classes = torch.full_like(rows, num_classes)
     classes[: len(positive)] = labels[matched.objects[positive]]
     return SampledRegions(boxes[rows], matched.objects[rows], classes, len(positive))
@@ -165,6 +169,7 @@ def compute_region_losses(
         samples: the images with their objects.
         norm_group: see ``weigh_regions``.
     """
+    # background counts too, so that the box loss does not depend on how many regions of objects were found
     counts = [len(each.boxes) for each in regions]
     weights = _repeat_weights(weigh_regions(counts, norm_group), counts, logits)
     classes = torch.cat([each.classes for each in regions])
@@ -215,5 +220,6 @@ def compute_mask_losses(
 
 def _repeat_weights(weights: Sequence[float], counts: Sequence[int], like: Tensor) -> Tensor:
     """Return the weight of each region of all images, from that of the regions of each image."""
+    # in double precision first: the weights are quotients of integers
     each = torch.tensor(weights, dtype=torch.float64).repeat_interleave(torch.tensor(counts))
     return each.to(device=like.device, dtype=torch.float64 if like.dtype == torch.float64 else torch.float32)

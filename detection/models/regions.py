@@ -36,6 +36,7 @@ def find_levels(boxes: Tensor, first: int, count: int) -> Tensor:
         Indices from 0, (n,), int64.
     """
     sides = (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=0).sqrt()
+    # level k has a stride of 2^k px; the small number keeps log2 finite for an empty box
     canonical = int(math.log2(_CANONICAL_STRIDE))
     level = torch.floor(canonical + torch.log2(sides / _CANONICAL_SIDE + 1e-8))
     return (level - first).clamp(0, count - 1).long()
@@ -70,12 +71,14 @@ class RegionPooler(nn.Module):
         """
         images = torch.cat([each.new_full((len(each), 1), number) for number, each in enumerate(boxes)])
         joined = torch.cat(list(boxes))
+        # the operator wants the number of the image in front of each box
         regions = torch.cat([images, joined], 1)
         chosen = find_levels(joined, self.first, len(self.strides))
         channels = levels[0].shape[1]
         like = keep_precision(levels[0])
         pooled = like.new_zeros(len(regions), channels, side, side)
         for number, (level, stride) in enumerate(zip(levels, self.strides, strict=False)):
+            # the regions of each level in one call, put back into their order
             rows = (chosen == number).nonzero()[:, 0]
             values = pool_aligned(keep_precision(level), regions[rows], 1 / stride, side)
             pooled = pooled.index_put((rows,), values)

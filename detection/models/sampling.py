@@ -41,6 +41,7 @@ def match_boxes(boxes: Tensor, objects: Tensor, low: float, high: float, keep_be
         high: from this IoU on a box belongs to the object; between the two it is not trained.
         keep_best: whether the boxes with the highest IoU of an object belong to their object, however low it is.
     """
+    # torchvision's matcher refuses to match nothing
     if not len(objects) or not len(boxes):
         none = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
         return MatchedBoxes(none, none)
@@ -62,6 +63,7 @@ def sample_boxes(kinds: Tensor, count: int, positive_fraction: float, generator:
     drawn = []
     left = count
     for kind, most in ((1, int(count * positive_fraction)), (0, count)):
+        # background fills up what objects leave: with few objects it is more than its share
         candidates = (kinds == kind).nonzero()[:, 0]
         order = torch.randperm(len(candidates), generator=generator)[: min(most, left)]
         drawn.append(candidates[order.to(candidates.device)])

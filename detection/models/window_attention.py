@@ -76,8 +76,8 @@ def keep_full_precision(values: Tensor) -> AbstractContextManager[Any]:
         values: gives the device.
     """
     kind = values.device.type
-    # the meta device has no autocast, and is asked for counts alone
-    if not torch.amp.is_autocast_available(kind):
+    # the meta device has no autocast; and an export sees a context only where it changes something
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return contextlib.nullcontext()
     return torch.autocast(kind, enabled=False)
 

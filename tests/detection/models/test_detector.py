@@ -19,7 +19,7 @@ from detection.models.backbone import DetectionBackbone, choose_backbone_kwargs
 from detection.models.detector import Detector, choose_boxes
 from detection.models.plain_vit import WindowedViT
 from detection.recipe import DetectionInference, DetectorSettings
-from engine.optimizer import list_detectron2_undecayed
+from engine.optimizer import get_layer_ids, list_detectron2_undecayed
 from foundation.errors import UserError
 from tests.detection.models.tiny_detector import TINY_MODEL, make_detector, make_image, make_recipe
 
@@ -191,6 +191,17 @@ def test_a_frozen_backbone_stays_as_it_is() -> None:
     torch.stack(list(model([make_image(0, 1)], mode="loss").values())).sum().backward()
     assert all(each.grad is None for each in model.backbone.parameters())
     assert all(each.grad is not None for each in model.pyramid.parameters())
+
+
+def test_layers_for_layer_decay() -> None:
+    """Patches and positions are layer 0; each block is one more, with its relative positions."""
+    ids = get_layer_ids(make_detector().backbone)
+    found = {
+        name: ids[f"body.{name}"] for name in ("trunk.pos_embed", "trunk.patch_embed.proj.bias", "rel_pos.2.width")
+    }
+    assert found == {"trunk.pos_embed": 0, "trunk.patch_embed.proj.bias": 0, "rel_pos.2.width": 3}
+    assert [ids[f"body.trunk.blocks.{block}.norm1.bias"] for block in range(3)] == [1, 2, 3]
+    assert len(get_layer_ids(make_detector(name="hiera_lite").backbone)) > 100
 
 
 def test_batch_norms_keep_their_statistics() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from backbones.create import create_backbone
 from backbones.registry import get_card
 from detection.data.samples import ImageTargets, TrainingImage
 from detection.models.detector import Detector, build_detector
@@ -36,11 +37,22 @@ def make_recipe(size: int = 64, **changes: Any) -> DetectionRecipe:
 
 
 def make_detector(
-    recipe: DetectionRecipe | None = None, name: str = "vit_pico", num_classes: int = 3, has_masks: bool = True
+    recipe: DetectionRecipe | None = None,
+    name: str = "vit_pico",
+    num_classes: int = 3,
+    has_masks: bool = True,
+    arguments: dict[str, Any] | None = None,
 ) -> Detector:
-    """Return a detector with weights drawn from seed 0; its backbone has 3 blocks, 32 channels and patches of 8 px."""
+    """Return a detector with weights drawn from seed 0; its backbone has 3 blocks, 32 channels and patches of 8 px.
+
+    Args:
+        recipe, name, num_classes, has_masks: see ``build_detector``.
+        arguments: with which the backbone is created, if other than usual.
+    """
     torch.manual_seed(0)
-    return build_detector(recipe or make_recipe(), get_card(name), num_classes, has_masks, checkpoint="random")
+    card = get_card(name)
+    created = create_backbone(card, checkpoint="random", num_classes=0, **arguments) if arguments else None
+    return build_detector(recipe or make_recipe(), card, num_classes, has_masks, created, checkpoint="random")
 
 
 def make_image(item: int, num_objects: int, height: int = 60, width: int = 64) -> TrainingImage:
