@@ -26,6 +26,7 @@ from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
 from results.records import record
 from results.records.identity import AS_IS
+from detection.recipe import DetectionRecipe
 from segmentation.as_is.settings import SegmentationSettings
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT
@@ -196,6 +197,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
     "Finished segmentation models": (SegmentationSettings,),
+    "Detection": (DetectionRecipe,),
     "Tracking": (TrackingRecipe,),
     "Finished trackers": (EvaluationSettings,),
     "Pre-training": (

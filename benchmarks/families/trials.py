@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,9 @@ from backbones.norm_place import place_pooled_norm
 from backbones.registry import get_card
 from backbones.weights import RANDOM_INIT, locate_weights
 from classification import plan as classification_plan
+from detection import plan as detection_plan
+from detection.models.detector import build_detector
+from detection.recipe import DetectionRecipe
 from engine.task import DataReport, RunRequest
 from foundation.errors import BenchError
 from foundation.storage.leftovers import open_scratch_folder
@@ -35,11 +39,13 @@ from tracking.protocols import load_protocol_recipe
 
 CLASSIFICATION_CONFIGS = Path(classification_plan.__file__).parent / "configs"
 SEGMENTATION_CONFIGS = Path(segmentation_plan.__file__).parent / "configs"
+DETECTION_CONFIGS = Path(detection_plan.__file__).parent / "configs"
 NUM_CLASSES = 7
 FEATURE_TOLERANCE = 1e-5
 """Largest difference of features, relative to their norm, between a model and one that was loaded from its file."""
 
 _NAMED_SETTING = re.compile(r"set (drop_path=0|pool=token)$")
+_NARROW_DETECTOR = ("size=320", "model.channels=16", "model.box_channels=16")
 _CLASSES = {f"class {index}": 100 for index in range(NUM_CLASSES)}
 _SPLITS = {"train": 700, "val": 700, "test": 700}
 _DATA = DataReport(fingerprint="0" * 64, splits=_SPLITS, class_counts=dict.fromkeys(_SPLITS, _CLASSES))
@@ -160,6 +166,20 @@ def _try_segmentation(source: _OwnWeights) -> None:
         _require_finite(logits)
 
 
+def _try_detection(source: _OwnWeights) -> None:
+    """Mask R-CNN at 320 px with narrow parts: the pyramid of one image."""
+    for checkpoint in source.starts:
+        request = source.make_request("vitdet", checkpoint)
+        request = replace(request, overrides=(*request.overrides, *_NARROW_DETECTOR))
+        plan = detection_plan.resolve_protocol(DETECTION_CONFIGS / "coco_vitdet.py", request, _DATA)
+        created = source.build(request, plan.backbone_kwargs)
+        recipe = DetectionRecipe.model_validate(plan.config["recipe"])
+        model = build_detector(recipe, source.card, NUM_CLASSES, has_masks=True, created=created).eval()
+        with torch.no_grad():
+            for level in model.compute_levels(torch.randn(1, 3, recipe.size, recipe.size)):
+                _require_finite(level)
+
+
 def _try_tracking(source: _OwnWeights) -> None:
     """The one-stream tracker at 128 and 256 px: the maps of one pair."""
     for checkpoint in source.starts:
@@ -177,6 +197,7 @@ def _try_tracking(source: _OwnWeights) -> None:
 TRIALS: Mapping[str, Callable[[_OwnWeights], None]] = {
     "classification": _try_classification,
     "segmentation": _try_segmentation,
+    "detection": _try_detection,
     "tracking": _try_tracking,
 }
 """Kind of task -> how a backbone is tried in it."""
