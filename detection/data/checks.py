@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detection.data.coco_layout import compare_official_annotations
 from detection.data.ground_truth import Annotations, DetectionDataset, DetectionImage, DetectionSplit
 from detection.data.read_image import read_rgb_image
 from engine.data.decode import open_header
@@ -19,26 +21,21 @@ from engine.task import DataReport, DecodeLevel
 from foundation.errors import DataError
 from foundation.plural import format_count
 
+if TYPE_CHECKING:  # the tasks import this module
+    from detection.tasks import DetectionTask
+
 SAMPLED_IMAGES = 50
 """Images of each split that are opened when only a sample is checked."""
 
-AnnotationComparer = Callable[[DetectionDataset], Sequence[str]]
 
-
-def check_detection_data(
-    dataset: DetectionDataset,
-    decode: DecodeLevel,
-    official_counts: Mapping[str, int] | None,
-    compare_annotations: AnnotationComparer | None = None,
-) -> DataReport:
+def check_detection_data(task: DetectionTask, dataset: DetectionDataset, decode: DecodeLevel) -> DataReport:
     """Check a data set and report what was found.
 
     Args:
+        task: its official counts, if it has some, are compared.
         dataset: the data set as read.
         decode: how many images are opened: ``none``, ``sample`` or ``all``. An image that a run reads is compared with
             the size that the annotations state, so nothing wrong is trained on or scored without that either.
-        official_counts: images of each split of the official data set; ``None`` if there is no official one.
-        compare_annotations: returns how the annotations differ from the official ones, one sentence each.
 
     Raises:
         DataError: a file is wrong; the message names the first one and how to fix it.
@@ -54,12 +51,12 @@ def check_detection_data(
     counts = {split: len(each) for split, each in dataset.splits.items()}
     deviations = [
         f"{split} has {counts.get(split, 0):,} of {count:,} images"
-        for split, count in (official_counts or {}).items()
+        for split, count in (task.expected if task.has_official_counts else {}).items()
         if split in counts and counts[split] != count
     ]
-    if compare_annotations is not None:
-        deviations += compare_annotations(dataset)
-    duplicates, repeated = _find_shared_images(dataset, hashes, official_counts is not None)
+    if dataset.name == "coco":
+        deviations += compare_official_annotations(dataset)
+    duplicates, repeated = _find_shared_images(dataset, hashes, task.has_official_counts)
     return DataReport(
         compute_fingerprint(dataset, {split: each.digests for split, each in hashes.items()}),
         counts,

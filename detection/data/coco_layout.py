@@ -59,17 +59,18 @@ def find_coco_folder(root: Path) -> Path:
     )
 
 
-def read_coco(root: Path, *, test_only: bool = False) -> DetectionDataset:
+def read_coco(root: Path, *, test_only: bool = False, name: str = "coco") -> DetectionDataset:
     """Find COCO 2017 below a folder and read its annotations.
 
     Args:
-        root: the data root.
+        root: the data root, or the folder itself.
+        name: the task's name.
         test_only: read the test split alone; the training images are not needed to test a model.
 
     Raises:
         DataError: a file is missing or damaged.
     """
-    return read_coco_folder(find_coco_folder(root), "coco", test_only=test_only)
+    return read_coco_folder(find_coco_folder(root), name, test_only=test_only)
 
 
 def read_coco_folder(folder: Path, name: str, *, test_only: bool = False) -> DetectionDataset:
