@@ -45,8 +45,8 @@ def read_coco_files(tree: TreeFiles, *, test_only: bool) -> FoundFolder:
     for path, split in named.items():
         if split in by_split:
             raise DataError(
-                f"{tree.root / by_split[split]} and {path} are both of {split or 'no split'}; name each annotation file "
-                "after its split (train.json, val.json), or leave one out with --exclude"
+                f"{tree.root / by_split[split]} and {path} are both of {split or 'no split'}; name each after its "
+                "split (train.json, val.json), or leave one out with --exclude"
             )
         by_split[split] = path
     if test_only and len(by_split) > 1:

@@ -48,7 +48,7 @@ def read_cocofolder(root: Path, *, test_only: bool = False) -> DetectionDataset:
     if test_only:
         splits = {"test": splits["test"]}
     has_masks = all(each.annotations.masks is not None for each in splits.values() if len(each.annotations))
-    ordered = {split: splits[split] for split in ("train", "val", "test") if split in splits}
+    ordered: dict[str, DetectionSplit] = {split: splits[split] for split in ("train", "val", "test") if split in splits}
     return DetectionDataset("cocofolder", root, ordered, found.categories, has_masks, (*found.notes, *notes))
 
 

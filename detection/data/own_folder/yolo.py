@@ -154,7 +154,7 @@ def _make_object(label: int, values: Sequence[float], height: int, width: int, w
         raise DataError(f"{where} has a sixth number, so these are detections with a confidence and not the truth")
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
         raise DataError(
-            f"{where} has {len(values)} numbers behind the class; write x y width height, or x and y of 3 points or more"
+            f"{where} has {len(values)} numbers behind the class; write x y width height, or an outline of 3 points"
         )
     if not all(-_MARGIN <= value <= 1 + _MARGIN for value in values):
         raise DataError(
