@@ -85,16 +85,21 @@ def _read_file(tree: TreeFiles, path: str, split: str | None) -> AnnotationFile:
 
 
 def _list_places(tree: TreeFiles, path: str, split: str | None) -> Sequence[str]:
-    """Return the folders in which images may be, the most likely first: those of the split, then all others."""
+    """Return the folders in which images may be, the most likely first.
+
+    Where folders are named after the split, only these: an image that is missing there is not looked for elsewhere, as
+    other splits often have files of the same names.
+    """
     folders = {PurePosixPath(file).parent.as_posix() for file in tree.files if is_image_name(file)}
     outer = {parent.as_posix() for folder in folders for parent in PurePosixPath(folder).parents}
     own = PurePosixPath(path).parent.as_posix()
 
-    def rank(folder: str) -> tuple[bool, bool, int, str]:
-        is_split = split is not None and find_path_split(f"{folder}/x") == split
-        return (not is_split, folder != own, folder.count("/"), folder)
-
-    return sorted(folders | outer | {own}, key=rank)[:_MAX_FOLDERS]
+    every = sorted(folders | outer | {own}, key=lambda folder: (folder != own, folder.count("/"), folder))
+    named = {folder: find_path_split(f"{folder}/x") for folder in every}
+    if split is not None:
+        of_split = [folder for folder in every if named[folder] == split]
+        every = of_split or [folder for folder in every if named[folder] is None]
+    return every[:_MAX_FOLDERS]
 
 
 def _require_same_categories(files: Sequence[_ReadFile]) -> Sequence[Category]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from detection.data.ground_truth import DetectionDataset, DetectionSplit
-from detection.data.item_limits import select_images
+from detection.data.item_limits import take_images
 from detection.data.own_folder.coco_files import is_coco_tree, read_coco_files
 from detection.data.own_folder.found_images import FoundFolder
 from detection.data.own_folder.voc import is_voc_tree, read_voc_tree
@@ -113,6 +113,6 @@ def _cut_test_split(root: Path, whole: DetectionSplit) -> tuple[dict[str, Detect
     rows: Mapping[bool, list[int]] = {
         side: [index for index, key in enumerate(keys) if (key in tests) == side] for side in (False, True)
     }
-    splits = {"train": select_images(whole, rows[False]), "test": select_images(whole, rows[True])}
+    splits = {"train": take_images(whole, rows[False]), "test": take_images(whole, rows[True])}
     note = f"no val or test split: a fixed fifth, {len(rows[True])} of {len(paths)} images, is the test split"
     return splits, (note,)
