@@ -17,6 +17,7 @@ DEMO_CELLS = (
         for seed in seeds
     ),
     ("mini_ade", "vit_nano", "semantic_fpn", 0),
+    ("mini_coco", "vit_nano", "vitdet", 0),
     ("mini_lasot", "vit_pico", "fast64", 0),
 )
 """Task, backbone, protocol, seed. What takes a second gets three seeds, so that its boards have ranks."""

@@ -20,7 +20,8 @@ from detection.data.ground_truth import DetectionDataset
 from detection.evaluation import DetectionMetric
 from detection.models.detector import Detector, build_detector
 from detection.recipe import DetectionRecipe
-from detection.scored_run import RESULT_FILE, describe_scores, make_image_rows, make_metric_values
+from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
+from detection.scoring.image_scores import ImageScores
 from engine.device import get_dist_info, translate_oom_error
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
@@ -134,11 +135,12 @@ def _make_outcome(
     chosen, created = trained.selected_validation, model.backbone.created_backbone
     # only the main process holds the detections of all images, and only it may write files
     is_main = get_dist_info()[0] == 0
-    rows = make_image_rows(cell.dataset.splits["test"], metric) if is_main else ()
+    # mmengine puts the metric's default_prefix before each name: "detection/box_AP"
+    values = {name.rpartition("/")[2]: value for name, value in tested.metric_values.items()}
     return TaskOutcome(
-        metrics=make_metric_values(cell.task, tested.metric_values, len(cell.dataset.splits["test"])),
-        item_columns=ImageRow._fields,
-        item_rows=rows,
+        metrics=make_metric_values(cell.task, values, len(cell.dataset.splits["test"])),
+        item_columns=ImageScores._fields,
+        item_rows=metric.image_scores,
         selection=ModelSelection(
             split="val" if chosen else "none",
             metric="box_AP",

@@ -87,7 +87,7 @@ def load_or_evaluate_without_groups(
     }
     key = compute_digest(made_of)
     # the metric itself is computed on every reading; only what needs 50 calls is kept
-    kept = _load_kept(key, (num_draws, int(groups.max()) + 1))
+    kept = load_kept_values(key, (num_draws, int(groups.max()) + 1))
     if kept is not None:
         return kept
     evaluate = partial(evaluate_statistic, statistic.function)
@@ -125,7 +125,7 @@ def sample_from_groups(estimates: FloatArray, without: FloatArray, group_sizes: 
     return MetricSample(estimates, values, deviations, float(group_sizes.sum()))
 
 
-def _load_kept(key: str, shape: tuple[int, int]) -> FloatArray | None:
+def load_kept_values(key: str, shape: tuple[int, int]) -> FloatArray | None:
     """Return the cached values (D, G), or ``None`` if there are none or they are damaged."""
     try:
         found = np.array(statistics_cache.load_statistics(key), np.float64)

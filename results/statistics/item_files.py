@@ -1,4 +1,4 @@
-"""Read the per-item files next to a record: its table and its pixel areas.
+"""Read the per-item files next to a record: its table and its pixel areas or matches.
 
 A file is used only if it has the SHA-256 that the record states.
 """
@@ -10,7 +10,7 @@ import hashlib
 import io
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,14 @@ from foundation.errors import RecordError
 from foundation.storage.regular_files import read_regular
 from results.records.record import Record
 from results.records.strict_model import require_plain_name
+from results.statistics.average_precision.match_tables import MatchTable, split_match_tables
 from results.statistics.segmentation_scores import AreaArray
 
 DEFAULT_AREAS_ENTRY = "areas"
 """The entry of ``details`` that names the file of areas in records whose metrics do not state their statistic."""
 
+FILE_KINDS = ("area_ratio", "average_precision")
+"""Statistics that need a file besides the table; their only column is the entry of ``details`` that names it."""
 
 MAX_ITEM_BYTES = 256_000_000
 """A larger file is no per-item file. Areas of 20,000 images in 150 classes have 72 MB, and a table of five draws of
@@ -51,7 +54,7 @@ class ItemTable(NamedTuple):
 
 
 def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
-    """Return the SHA-256 of each per-item file of a complete record: first the table, then files of areas, if any.
+    """Return the SHA-256 of each per-item file of a complete record: first the table, then files of areas or matches.
 
     Args:
         folder: folder of the run.
@@ -64,10 +67,10 @@ def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
         raise RecordError(f"{folder} is {record.status} and has no per-item file")
     files = {record.result.items.file: record.result.items.sha256}
     statistics = [metric.statistic for metric in record.result.metrics.values() if metric.statistic]
-    entries = [DEFAULT_AREAS_ENTRY, *(each.columns[0] for each in statistics if each.kind == "area_ratio")]
-    for areas in (record.result.details.get(entry) for entry in entries):
-        if isinstance(areas, dict):
-            files[str(areas.get("file"))] = str(areas.get("sha256"))
+    entries = [DEFAULT_AREAS_ENTRY, *(each.columns[0] for each in statistics if each.kind in FILE_KINDS)]
+    for named in (record.result.details.get(entry) for entry in entries):
+        if isinstance(named, dict):
+            files[str(named.get("file"))] = str(named.get("sha256"))
     # records may come from anybody: a name such as "../other/items.csv" must not lead out of the folder
     for name in files:
         try:
@@ -100,20 +103,45 @@ def read_areas(folder: Path, record: Record, entry: str, num_items: int) -> Area
     Raises:
         RecordError: there is no such entry, the file's SHA-256 is not the recorded one, or it does not hold areas.
     """
+    path, areas = _read_stored_array(folder, record, entry, "areas")
+    if areas.dtype != np.int64 or areas.ndim != 3 or areas.shape[:2] != (num_items, 3):
+        raise RecordError(f"{path} holds {areas.dtype} {areas.shape}, not int64 ({num_items}, 3, classes)")
+    return np.asarray(areas, np.int64)
+
+
+def read_matches(folder: Path, record: Record, entry: str, num_items: int) -> tuple[dict[str, MatchTable], str]:
+    """Read the matches of every image, by kind (``box``, ``mask``), and the SHA-256 of their file.
+
+    Args:
+        folder: folder of the run.
+        record: record of the run.
+        entry: the entry of the record's ``details`` that names the file.
+        num_items: number of images in the per-item table.
+
+    Raises:
+        RecordError: there is no such entry, the file's SHA-256 is not the recorded one, or it does not hold matches.
+    """
+    path, rows = _read_stored_array(folder, record, entry, "matches")
+    try:
+        tables = split_match_tables(rows, num_items)
+    except ValueError as error:
+        raise RecordError(f"{path} does not hold the matches of {num_items} images: {error}") from error
+    return tables, list_item_files(folder, record)[path]
+
+
+def _read_stored_array(folder: Path, record: Record, entry: str, what: str) -> tuple[Path, NDArray[Any]]:
+    """Read the array in the file that an entry of the record's details names."""
     stated = record.result.details.get(entry) if record.result else None
     if not isinstance(stated, dict):
-        raise RecordError(f"{folder}: the record's details name no file of areas under {entry!r}")
+        raise RecordError(f"{folder}: the record's details name no file of {what} under {entry!r}")
     path = folder / str(stated.get("file"))
     sha256 = list_item_files(folder, record)[path]
     # parse the very bytes that were hashed
     content = read_verified_file(path, sha256)
     try:
-        areas = _parse_array(content)
+        return path, _parse_array(content)
     except (ValueError, EOFError, SyntaxError) as error:
-        raise RecordError(f"{path} does not hold areas: {error}") from error
-    if areas.dtype != np.int64 or areas.ndim != 3 or areas.shape[:2] != (num_items, 3):
-        raise RecordError(f"{path} holds {areas.dtype} {areas.shape}, not int64 ({num_items}, 3, classes)")
-    return np.asarray(areas, np.int64)
+        raise RecordError(f"{path} does not hold {what}: {error}") from error
 
 
 def read_verified_file(path: Path, sha256: str) -> bytes:

@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-StatisticKind = Literal["mean", "class_mean", "area_ratio", "function"]
+from results.statistics.average_precision.metric_names import COCO_METRIC_NAMES
+
+StatisticKind = Literal["mean", "class_mean", "area_ratio", "average_precision", "function"]
 
 AREA_METRIC_NAMES = ("mIoU", "mIoU_all", "aAcc", "mAcc")
 """The metrics that ``segmentation_scores`` computes from pixel areas summed over the images."""
@@ -44,6 +46,9 @@ class MetricStatistic:
             - ``area_ratio``: a ratio of sums of areas, such as mIoU. The only column is the name of an entry in the
               record's ``details``, which in turn names a file of pixel areas (n, 3, classes). ``function`` is one of
               ``AREA_METRIC_NAMES``.
+            - ``average_precision``: one of COCO's numbers. The only column is the name of an entry in the record's
+              ``details``, which in turn names a file of matches (``average_precision/match_tables.py``). ``function``
+              is one of ``COCO_METRIC_NAMES``.
             - ``function``: a function of a set of rows. ``function`` is its name among the entry points of the group
               ``bench.statistics``.
         columns: the columns from which the metric is computed; their cells are read as numbers.
@@ -62,11 +67,13 @@ class MetricStatistic:
     def __post_init__(self) -> None:
         # Records are checked here as well, because StatisticRecord builds this class. A field that does not belong to
         # the kind is refused: it would silently have no effect on the number.
-        counts = {"mean": 1, "class_mean": 2, "area_ratio": 1}
+        counts = {"mean": 1, "class_mean": 2, "area_ratio": 1, "average_precision": 1}
         if self.kind in counts and len(self.columns) != counts[self.kind]:
             raise ValueError(f"a metric of kind {self.kind} has {counts[self.kind]} columns, not {len(self.columns)}")
         if self.kind == "area_ratio" and self.function not in AREA_METRIC_NAMES:
             raise ValueError(f"areas give {', '.join(AREA_METRIC_NAMES)}, not {self.function}")
+        if self.kind == "average_precision" and self.function not in COCO_METRIC_NAMES:
+            raise ValueError(f"matches give box_AP, mask_AP and the like, not {self.function}")
         if self.kind == "function" and not (self.function and (self.columns or self.text_columns)):
             raise ValueError("a metric of kind function names its function and at least one column")
         if self.kind in ("mean", "class_mean") and self.function is not None:

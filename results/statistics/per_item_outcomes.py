@@ -16,6 +16,9 @@ from foundation.errors import RecordError
 from foundation.storage.fault_isolation import convert_faults
 from results.records.record import MetricValue, Record
 from results.records.strict_model import MAX_MAGNITUDE
+from results.statistics.average_precision.match_tables import MatchTable
+from results.statistics.average_precision.sample import load_or_compute_without_groups, sample_from_precisions
+from results.statistics.average_precision.scores import compute_detection_score
 from results.statistics.estimates import (
     MetricSample,
     are_right_or_wrong,
@@ -24,7 +27,13 @@ from results.statistics.estimates import (
     sample_from_values,
 )
 from results.statistics.group_jackknife import assign_groups, load_or_evaluate_without_groups, sample_from_groups
-from results.statistics.item_files import DEFAULT_AREAS_ENTRY, ItemTable, read_areas, read_item_table
+from results.statistics.item_files import (
+    DEFAULT_AREAS_ENTRY,
+    ItemTable,
+    read_areas,
+    read_item_table,
+    read_matches,
+)
 from results.statistics.legacy_statistics import LAST_LEGACY_VERSION, infer_legacy_statistic
 from results.statistics.metric_statistics import MetricStatistic, parse_comparison
 from results.statistics.rounding import is_same_up_to_rounding
@@ -53,6 +62,22 @@ class FunctionRows(NamedTuple):
     table_sha256: str
 
 
+class ItemMatches(NamedTuple):
+    """The matches of a run's detections for one kind, box or mask.
+
+    Attributes:
+        table: the matches of all images.
+        score: the number that is computed from them, a name in ``SCORE_DEFINITIONS``.
+        estimate: its value, in percent.
+        sha256s: what a cached value depends on: the hashes of the files, and the kind.
+    """
+
+    table: MatchTable
+    score: str
+    estimate: float
+    sha256s: tuple[str, ...]
+
+
 class ItemOutcomes(NamedTuple):
     """The per-item outcomes of a run that one metric needs. Which fields are set depends on the kind of statistic.
 
@@ -63,6 +88,7 @@ class ItemOutcomes(NamedTuple):
         labels: for a mean over classes: class of each item, (n,).
         areas: for a ratio of areas: pixel counts by image, kind and class, (n, 3, classes).
         rows: for a function: its columns.
+        matches: for an average precision: the matches of all images.
         in_percent: whether the metric's unit is percent.
     """
 
@@ -72,6 +98,7 @@ class ItemOutcomes(NamedTuple):
     labels: IntArray | None = None
     areas: AreaArray | None = None
     rows: FunctionRows | None = None
+    matches: ItemMatches | None = None
     in_percent: bool = True
 
 
@@ -107,6 +134,8 @@ def recompute_metric(outcomes: ItemOutcomes) -> float:
     """Return the metric as computed from the items: the mean over the draws."""
     if outcomes.rows is not None:
         return float(outcomes.rows.estimates.mean())
+    if outcomes.matches is not None:
+        return outcomes.matches.estimate
     # a single item has a value, and no spread that a sample could hold
     if len(outcomes.item_ids) == 1 and outcomes.values is not None:
         return float(outcomes.values.mean())
@@ -138,6 +167,8 @@ def build_sample(run_outcomes: Sequence[ItemOutcomes], item_order: tuple[str, ..
     if areas:
         assert first.statistic.function is not None
         return sample_from_areas(areas, first.statistic.function)
+    if first.matches is not None:
+        return _build_precision_sample(run_outcomes, orders)
     if first.rows is not None:
         return _build_function_sample(run_outcomes, orders)._replace(in_percent=first.in_percent)
     values = _average_draws([run.values[:, order] for run, order in ordered if run.values is not None])
@@ -164,6 +195,21 @@ def _build_function_sample(
     return sample_from_groups(_average_draws(estimates)[:, 0], _average_draws(without), sizes)
 
 
+def _build_precision_sample(
+    run_outcomes: Sequence[ItemOutcomes], orders: Sequence[NDArray[np.intp] | slice]
+) -> MetricSample:
+    """Build the sample of an average precision, by leaving groups of images out of each run."""
+    estimates, without = [], []
+    for run, order in zip(run_outcomes, orders, strict=True):
+        assert run.matches is not None
+        table, score, estimate, sha256s = run.matches
+        found = load_or_compute_without_groups(table, score, run.item_ids, sha256s)
+        # as for functions: groups of one item are in the order of the run's items
+        without.append(found[order] if len(found) == len(run.item_ids) else found)
+        estimates.append(estimate)
+    return sample_from_precisions(np.array(estimates), np.stack(without), run_outcomes[0].item_ids)
+
+
 def _average_draws(by_run: Sequence[FloatArray]) -> FloatArray:
     """Return the draws of a single run, or the mean over the draws for each of several runs, (S, n)."""
     return by_run[0] if len(by_run) == 1 else np.stack([draws.mean(0) for draws in by_run])
@@ -181,6 +227,9 @@ def _parse_outcomes(folder: Path, record: Record, metric: str, table: ItemTable)
     if statistic.kind == "area_ratio":
         areas = read_areas(folder, record, statistic.columns[0], len(ids))
         return ItemOutcomes(_require_unique_ids(ids, table.path), statistic, areas=areas)
+    if statistic.kind == "average_precision":
+        matches = _read_item_matches(folder, record, statistic, table)
+        return ItemOutcomes(_require_unique_ids(ids, table.path), statistic, matches=matches)
     # the rows of a low-shot table are draw 0 with all items, then draw 1 with all items, and so on
     if "draw" in table.columns:
         num_draws, names = _check_draws(_parse_numbers(table, "draw"), ids, table.path)
@@ -192,6 +241,17 @@ def _parse_outcomes(folder: Path, record: Record, metric: str, table: ItemTable)
     values = _parse_values(table, statistic.columns[0]).reshape(num_draws, len(names))
     labels = _parse_classes(table, statistic.columns[1])[: len(names)] if statistic.kind == "class_mean" else None
     return ItemOutcomes(names, statistic, values, labels)
+
+
+def _read_item_matches(folder: Path, record: Record, statistic: MetricStatistic, table: ItemTable) -> ItemMatches:
+    """Read the matches that an average precision is computed from."""
+    assert statistic.function is not None
+    tables, sha256 = read_matches(folder, record, statistic.columns[0], table.num_rows)
+    kind, _, score = statistic.function.partition("_")
+    estimate = compute_detection_score(tables[kind], score) if kind in tables else None
+    if estimate is None:
+        raise RecordError(f"{folder}: its file of matches has no object that {statistic.function} is measured on")
+    return ItemMatches(tables[kind], score, estimate, (table.sha256, sha256, kind))
 
 
 def _find_statistic(record: Record, metric: str, table: ItemTable) -> MetricStatistic:

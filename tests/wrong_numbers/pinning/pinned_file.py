@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.conftest import ROOT
 
-ROOM_NAMES = ("classification", "segmentation", "tracking", "pretraining")
+ROOM_NAMES = ("classification", "segmentation", "detection", "tracking", "pretraining")
 ALL_PROTOCOLS = "all_protocols"
 """Key of the numbers on which every protocol of a room depends, such as its metrics."""
 
