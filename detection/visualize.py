@@ -117,7 +117,9 @@ def read_detections(folder: Path, image_ids: set[int]) -> dict[int, list[Mapping
             if each["image_id"] in image_ids:
                 found.setdefault(each["image_id"], []).append(each)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise DataError(f"{path} is not a list of detections ({type(error).__name__}); run again with --fresh") from error
+        raise DataError(
+            f"{path} is not a list of detections ({type(error).__name__}); run again with --fresh"
+        ) from error
     return found
 
 
@@ -164,7 +166,9 @@ def list_detected_objects(
                 text = f"{names[label]} {each['score']:.2f}"
                 found.append(DrawnObject(label, (left, top, width, height), mask, text))
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"the stored detections do not fit the data ({type(error).__name__}); run again with --fresh") from error
+        raise DataError(
+            f"the stored detections do not fit the data ({type(error).__name__}); run again with --fresh"
+        ) from error
     return found
 
 

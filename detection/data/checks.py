@@ -11,7 +11,7 @@ import numpy as np
 
 from detection.data.coco_layout import compare_official_annotations
 from detection.data.ground_truth import Annotations, DetectionDataset, DetectionImage, DetectionSplit
-from detection.data.read_image import read_rgb_image
+from detection.data.read_image import read_image
 from engine.data.decode import open_header
 from engine.data.duplicates import judge_duplicates
 from engine.data.file_hashes import EMPTY_DIGESTS, FileHashes, hash_files
@@ -104,7 +104,7 @@ def _open_images(name: str, images: Sequence[DetectionImage], decode: DecodeLeve
         return
     chosen = range(len(images)) if decode == "all" else spread_indices(len(images), SAMPLED_IMAGES)
     for count, index in enumerate(chosen, start=1):
-        read_rgb_image(images[index])
+        read_image(images[index])
         if count % 1000 == 0:
             log_message(f"{name}: {count:,} of {len(chosen):,} images opened")
 
@@ -120,7 +120,7 @@ def require_stated_size(image: DetectionImage) -> None:
     """
     with open_header(image.path) as header:
         if sorted(header.size) != sorted((image.width, image.height)):
-            read_rgb_image(image)  # says what is wrong
+            read_image(image)  # says what is wrong
 
 
 def compute_fingerprint(dataset: DetectionDataset, digests: Mapping[str, Sequence[str]]) -> str:
