@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from detection.data.dataset import ImageReader, read_image
+from detection.data.dataset import ImageReader
 from detection.data.ground_truth import (
     Annotations,
     DetectionDataset,
@@ -23,6 +23,7 @@ from detection.data.ground_truth import (
     InstanceMask,
     RleMask,
 )
+from detection.data.read_image import read_image
 from detection.data.samples import ImageDetections
 from detection.evaluation import DetectionMetric
 from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values

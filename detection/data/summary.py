@@ -121,9 +121,8 @@ def _choose_samples(dataset: DetectionDataset) -> list[tuple[str, int]]:
     with_objects = {split: np.unique(each.annotations.images).tolist() for split, each in dataset.splits.items()}
     shares, chosen = share_samples({split: len(places) for split, places in with_objects.items()}), []
     for split, places in with_objects.items():
-        images = dataset.splits[split].images
-        ordered = order_by_hash(places, _SAMPLE_SALT, lambda place, images=images: images[place].name)
-        chosen += [(split, int(place)) for place in ordered[: shares[split]]]
+        by_name = {dataset.splits[split].images[place].name: int(place) for place in places}
+        chosen += [(split, by_name[name]) for name in order_by_hash(by_name, _SAMPLE_SALT)[: shares[split]]]
     return chosen
 
 
