@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -14,9 +14,9 @@ from detection.data.dataset import (
     DetectionTrainDataset,
     ImageReader,
     collate_as_lists,
-    read_image,
 )
 from detection.data.ground_truth import DetectionDataset
+from detection.data.read_image import read_rgb_image
 from detection.evaluation import DetectionMetric
 from detection.models.detector import Detector, build_detector
 from detection.recipe import DetectionRecipe
@@ -44,7 +44,7 @@ class DetectionCell:
     plan: RunPlan
     dataset: DetectionDataset
     task: Task
-    read_image: ImageReader = read_image
+    read_image: ImageReader = read_rgb_image
 
     @property
     def recipe(self) -> DetectionRecipe:

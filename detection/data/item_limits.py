@@ -19,9 +19,7 @@ def limit_dataset(dataset: DetectionDataset, max_items: int | None) -> Detection
         max_items: see ``ProtocolSettings.max_items``.
     """
     splits = {
-        name: split
-        if len(kept := spread_indices(len(split), max_items)) == len(split)
-        else take_images(split, kept)
+        name: split if len(kept := spread_indices(len(split), max_items)) == len(split) else take_images(split, kept)
         for name, split in dataset.splits.items()
     }
     return replace(dataset, splits=splits)
