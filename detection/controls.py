@@ -11,7 +11,7 @@ from typing import NamedTuple, overload
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detection.data.dataset import ImageReader
@@ -23,7 +23,7 @@ from detection.data.ground_truth import (
     InstanceMask,
     RleMask,
 )
-from detection.data.read_image import read_image
+from detection.data.read_image import read_rgb_image
 from detection.data.samples import ImageDetections
 from detection.evaluation import DetectionMetric
 from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
@@ -69,9 +69,10 @@ class NoiseReader:
 
     seed: int
 
-    def __call__(self, image: DetectionImage) -> NDArray[np.uint8]:
-        """Return noise (height, width, 3), uint8 RGB; the same for the same image."""
-        return draw_noise(read_image(image).shape, self.seed, image.name)
+    def __call__(self, entry: DetectionImage) -> Image.Image:
+        """Return noise at the size of an image; the same for the same image."""
+        image = read_rgb_image(entry)
+        return Image.fromarray(draw_noise((image.height, image.width, 3), self.seed, entry.name))
 
 
 def make_noise_reader(seed: int) -> ImageReader:

@@ -16,7 +16,7 @@ from detection.data.dataset import (
     collate_as_lists,
 )
 from detection.data.ground_truth import DetectionDataset
-from detection.data.read_image import read_image
+from detection.data.read_image import read_rgb_image
 from detection.evaluation import DetectionMetric
 from detection.models.detector import Detector, build_detector
 from detection.recipe import DetectionRecipe
@@ -44,7 +44,7 @@ class DetectionCell:
     plan: RunPlan
     dataset: DetectionDataset
     task: Task
-    read_image: ImageReader = read_image
+    read_image: ImageReader = read_rgb_image
 
     @property
     def recipe(self) -> DetectionRecipe:

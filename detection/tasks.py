@@ -61,15 +61,27 @@ class DetectionTask(Task):
         Raises:
             DataError: the data cannot be used; the message names the first wrong file and how to fix it.
         """
-        from detection.data.checks import check_detection_data
-
-        return check_detection_data(self, self.find_dataset(root), decode)
+        return self._check_dataset(self.find_dataset(root), decode)
 
     def check_test_data(self, root: Path) -> DataReport:
         """Check the test split alone, which is all that a finished model needs; see ``check_data``."""
+        return self._check_dataset(self.find_dataset(root, test_only=True), "none")
+
+    def _check_dataset(self, found: DetectionDataset, decode: DecodeLevel) -> DataReport:
         from detection.data.checks import check_detection_data
 
-        return check_detection_data(self, self.find_dataset(root, test_only=True), "none")
+        # where only the test split was looked for, the others are not missing
+        official = {split: count for split, count in self.expected.items() if split in found.splits}
+        counts = official if self.has_official_counts else None
+        return check_detection_data(found, decode, counts, self.compare_official_annotations)
+
+    def compare_official_annotations(self, dataset: DetectionDataset) -> Sequence[str]:
+        """Return how the annotations differ from the official ones, one sentence each.
+
+        Args:
+            dataset: the data set as read.
+        """
+        return ()
 
     def summarize_data(self, root: Path) -> DataSummary:
         """Summarize images and objects; the sheet shows images with their boxes and masks."""
@@ -153,6 +165,12 @@ class CocoTask(DetectionTask):
 
         return read_coco(root, test_only=test_only)
 
+    def compare_official_annotations(self, dataset: DetectionDataset) -> Sequence[str]:
+        """Compare the number of objects and the list of categories with those of COCO 2017."""
+        from detection.data.coco_layout import compare_official_annotations
+
+        return compare_official_annotations(dataset)
+
     def download_data(self, root: Path) -> None:
         """Explain where to get the data; it cannot be downloaded automatically.
 
@@ -170,16 +188,16 @@ class MiniCocoTask(DetectionTask):
     """A miniature in COCO's layout, composed of real photographs on this machine."""
 
     name = "mini_coco"
-    summary = "small scenes of cut-outs of real photographs in COCO's layout, boxes and masks, no download"
+    summary = "72 scenes of cut-outs of real photographs in COCO's layout, 7 classes, boxes and masks, no download"
     expected = MappingProxyType({"train": 48, "test": 24})
 
     def find_dataset(self, root: Path, *, test_only: bool = False) -> DetectionDataset:
         """Find the miniature in the cache folder, and make it first if it is not there (``root`` is not used)."""
-        from detection.data.coco_layout import read_coco
+        from detection.data.coco_layout import read_coco_folder
         from detection.data.mini_coco import make_mini_coco
 
         # the layout is COCO's, so its reader serves here too
-        return read_coco(make_mini_coco(get_cache_dir()), test_only=test_only, name=self.name)
+        return read_coco_folder(make_mini_coco(get_cache_dir()), self.name, test_only=test_only)
 
     def download_data(self, root: Path) -> None:
         """Make the miniature (``root`` is not used)."""

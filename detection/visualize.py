@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
 from detection.data.ground_truth import DetectionDataset, DetectionImage, DetectionSplit, InstanceMask
+from detection.data.read_image import read_rgb_image
 from detection.scored_run import RESULT_FILE
-from engine.data.decode import open_rgb
 from engine.pictures.class_bars import draw_class_bars
 from engine.pictures.encoding import make_picture
 from engine.pictures.item_rank import ItemRank, rank_items
@@ -192,7 +192,7 @@ def _draw_image(
     detected: Sequence[DrawnObject],
     names: Sequence[str],
 ) -> DrawnPicture:
-    pixels = np.asarray(open_rgb(image.path), np.uint8)
+    pixels = np.asarray(read_rgb_image(image), np.uint8)
     sheet = draw_panels(pixels, truth, detected, names, f"{rank.name}, F1 {rank.score:.1f} %")
     title = f"{rank.label} image: {rank.name}, F1 {rank.score:.1f} %"
     caption = (

@@ -22,11 +22,11 @@ from benchmarks.cli.main import build_parser
 from benchmarks.task_registry import TASKS
 from classification import recipe as classification
 from classification.as_is.settings import ClassifierSettings
+from detection.recipe import DetectionRecipe
 from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
 from results.records import record
 from results.records.identity import AS_IS
-from detection.recipe import DetectionRecipe
 from segmentation.as_is.settings import SegmentationSettings
 from segmentation.recipe import SegmentationRecipe
 from tests.conftest import ROOT

@@ -92,20 +92,19 @@ def draw_jitter(height: int, width: int, size: int, settings: DetectionAugmentat
     return JitterPlan((height, width), is_flipped, new_size, (row, column), crop)
 
 
-def transform_image(image: NDArray[np.uint8], plan: JitterPlan) -> NDArray[np.uint8]:
+def transform_image(image: Image.Image, plan: JitterPlan) -> NDArray[np.uint8]:
     """Return the crop of an image, (height, width, 3), uint8 RGB; resized by Pillow, bilinear with antialiasing.
 
     Args:
-        image: the whole image, (height, width, 3), uint8 RGB.
+        image: the whole image.
         plan: what happens to it.
     """
     if plan.is_flipped:
-        image = np.ascontiguousarray(image[:, ::-1])
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if plan.new_size != plan.old_size:
-        resized = Image.fromarray(image).resize(plan.new_size[::-1], Image.Resampling.BILINEAR)
-        image = np.asarray(resized, np.uint8)
+        image = image.resize(plan.new_size[::-1], Image.Resampling.BILINEAR)
     row, column = plan.offset
-    return image[row : row + plan.crop[0], column : column + plan.crop[1]]
+    return np.asarray(image, np.uint8)[row : row + plan.crop[0], column : column + plan.crop[1]]
 
 
 def transform_objects(objects: ObjectColumns, plan: JitterPlan) -> ObjectColumns:

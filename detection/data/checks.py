@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detection.data.coco_layout import compare_official_annotations
 from detection.data.ground_truth import Annotations, DetectionDataset, DetectionImage, DetectionSplit
-from detection.data.read_image import read_image
+from detection.data.read_image import read_rgb_image
 from engine.data.decode import open_header
 from engine.data.duplicates import judge_duplicates
 from engine.data.file_hashes import EMPTY_DIGESTS, FileHashes, hash_files
@@ -21,21 +19,26 @@ from engine.task import DataReport, DecodeLevel
 from foundation.errors import DataError
 from foundation.plural import format_count
 
-if TYPE_CHECKING:  # the tasks import this module
-    from detection.tasks import DetectionTask
-
 SAMPLED_IMAGES = 50
 """Images of each split that are opened when only a sample is checked."""
 
+AnnotationComparer = Callable[[DetectionDataset], Sequence[str]]
 
-def check_detection_data(task: DetectionTask, dataset: DetectionDataset, decode: DecodeLevel) -> DataReport:
+
+def check_detection_data(
+    dataset: DetectionDataset,
+    decode: DecodeLevel,
+    official_counts: Mapping[str, int] | None,
+    compare_annotations: AnnotationComparer | None = None,
+) -> DataReport:
     """Check a data set and report what was found.
 
     Args:
-        task: its official counts, if it has some, are compared.
         dataset: the data set as read.
         decode: how many images are opened: ``none``, ``sample`` or ``all``. An image that a run reads is compared with
             the size that the annotations state, so nothing wrong is trained on or scored without that either.
+        official_counts: images of each split of the official data set; ``None`` if there is no official one.
+        compare_annotations: returns how the annotations differ from the official ones, one sentence each.
 
     Raises:
         DataError: a file is wrong; the message names the first one and how to fix it.
@@ -51,12 +54,12 @@ def check_detection_data(task: DetectionTask, dataset: DetectionDataset, decode:
     counts = {split: len(each) for split, each in dataset.splits.items()}
     deviations = [
         f"{split} has {counts.get(split, 0):,} of {count:,} images"
-        for split, count in (task.expected if task.has_official_counts else {}).items()
+        for split, count in (official_counts or {}).items()
         if split in counts and counts[split] != count
     ]
-    if dataset.name == "coco":
-        deviations += compare_official_annotations(dataset)
-    duplicates, repeated = _find_shared_images(dataset, hashes, task.has_official_counts)
+    if compare_annotations is not None:
+        deviations += compare_annotations(dataset)
+    duplicates, repeated = _find_shared_images(dataset, hashes, official_counts is not None)
     return DataReport(
         compute_fingerprint(dataset, {split: each.digests for split, each in hashes.items()}),
         counts,
@@ -104,7 +107,7 @@ def _open_images(name: str, images: Sequence[DetectionImage], decode: DecodeLeve
         return
     chosen = range(len(images)) if decode == "all" else spread_indices(len(images), SAMPLED_IMAGES)
     for count, index in enumerate(chosen, start=1):
-        read_image(images[index])
+        read_rgb_image(images[index])
         if count % 1000 == 0:
             log_message(f"{name}: {count:,} of {len(chosen):,} images opened")
 
@@ -120,7 +123,7 @@ def require_stated_size(image: DetectionImage) -> None:
     """
     with open_header(image.path) as header:
         if sorted(header.size) != sorted((image.width, image.height)):
-            read_image(image)  # says what is wrong
+            read_rgb_image(image)  # says what is wrong
 
 
 def compute_fingerprint(dataset: DetectionDataset, digests: Mapping[str, Sequence[str]]) -> str:

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from detection.data.augmentation import ObjectColumns, draw_jitter, fit_size, transform_image, transform_objects
 from detection.data.ground_truth import DetectionImage, DetectionSplit
-from detection.data.read_image import read_image
+from detection.data.read_image import read_rgb_image
 from detection.data.samples import ImageTargets, InferenceImage, TrainingImage
 from detection.recipe import DetectionRecipe
 
-ImageReader = Callable[[DetectionImage], NDArray[np.uint8]]
-"""Reads an image (height, width, 3), uint8 RGB; negative controls read something else."""
+ImageReader = Callable[[DetectionImage], Image.Image]
+"""Reads an image as RGB; negative controls read something else."""
 
 
 def list_training_images(split: DetectionSplit) -> list[int]:
@@ -43,7 +42,9 @@ class DetectionTrainDataset:
         indices: index in the split of each item.
     """
 
-    def __init__(self, split: DetectionSplit, recipe: DetectionRecipe, read_image: ImageReader = read_image) -> None:
+    def __init__(
+        self, split: DetectionSplit, recipe: DetectionRecipe, read_image: ImageReader = read_rgb_image
+    ) -> None:
         self.split, self.recipe, self.read_image = split, recipe, read_image
         self.indices = list_training_images(split)
 
@@ -89,7 +90,7 @@ class DetectionTestDataset:
 
     __test__ = False  # pytest would collect this class because of its name
 
-    def __init__(self, split: DetectionSplit, size: int, read_image: ImageReader = read_image) -> None:
+    def __init__(self, split: DetectionSplit, size: int, read_image: ImageReader = read_rgb_image) -> None:
         self.split, self.size, self.read_image = split, size, read_image
 
     def __len__(self) -> int:
@@ -100,20 +101,18 @@ class DetectionTestDataset:
         return make_inference_image(index, self.read_image(entry), self.size)
 
 
-def make_inference_image(item: int, image: NDArray[np.uint8], size: int) -> InferenceImage:
+def make_inference_image(item: int, image: Image.Image, size: int) -> InferenceImage:
     """Resize an image to detect in, bilinearly with antialiasing, as in training.
 
     Args:
         item: its index in the split.
-        image: (height, width, 3), uint8 RGB.
+        image: RGB.
         size: length of the longer side, pixels.
     """
-    original = (int(image.shape[0]), int(image.shape[1]))
-    height, width = fit_size(*original, size)
-    picture = Image.fromarray(image)
-    small = picture if (height, width) == original else picture.resize((width, height), Image.Resampling.BILINEAR)
+    height, width = fit_size(image.height, image.width, size)
+    small = image if (width, height) == image.size else image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(small, np.uint8)).permute(2, 0, 1).contiguous()
-    return InferenceImage(item, pixels, original)
+    return InferenceImage(item, pixels, (image.height, image.width))
 
 
 def collate_as_lists(samples: Sequence[Any]) -> Mapping[str, Sequence[Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from detection.data.ground_truth import DetectionImage
@@ -11,10 +9,8 @@ from engine.data.decode import decode_rgb, read_image_file, read_orientation
 from foundation.errors import DataError
 
 
-def read_image(entry: DetectionImage) -> NDArray[np.uint8]:
+def read_rgb_image(entry: DetectionImage) -> Image.Image:
     """Read an image, turned as its orientation tag says unless the annotations were made without turning it.
-
-    Its pixels have the shape (height, width, 3), uint8 RGB.
 
     Args:
         entry: which image; its size decides between the two.
@@ -28,9 +24,9 @@ def read_image(entry: DetectionImage) -> NDArray[np.uint8]:
     orientation = read_orientation(data, entry.path)
     turned = turn_upright(image, orientation)
     if turned.size == wanted:
-        return np.asarray(turned, np.uint8)
+        return turned
     if image.size == wanted:
-        return np.asarray(image, np.uint8)
+        return image
     raise DataError(
         f"{entry.path} has {image.width} x {image.height} px, and the annotations state {entry.width} x "
         f"{entry.height} (width, height) for image {entry.id}; its boxes would be wrong, so fetch the image that was "

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from detection.data.ground_truth import DetectionDataset, DetectionImage, DetectionSplit
-from detection.data.read_image import read_image
+from detection.data.read_image import read_rgb_image
 from detection.visualize import choose_color, draw_objects, list_true_objects
 from engine.data.file_hashes import hash_files
 from engine.pictures.palette import get_color, make_palette
@@ -138,7 +138,7 @@ def _draw_samples(samples: Sequence[tuple[str, int]], dataset: DetectionDataset,
             f"{split}: {format_count(len(objects), 'object')}",
             f"{image.name}, {image.width} x {image.height} px",
         )
-        pictures.append(SamplePicture(draw_objects(read_image(image), objects, _SAMPLE_WIDTH), caption))
+        pictures.append(SamplePicture(draw_objects(np.asarray(read_rgb_image(image)), objects, _SAMPLE_WIDTH), caption))
     colors = make_palette()
     legend = [(get_color(colors, choose_color(label)), short[names[label]]) for label in sorted(seen)[:_MAX_LEGEND]]
     return SampleSheet(pictures, legend, is_outline=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from detection.data.augmentation import (
@@ -50,7 +51,7 @@ def test_a_small_image_is_not_filled_up() -> None:
 def test_an_image_is_flipped_before_it_is_resized_and_cut() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
     plan = JitterPlan((6, 8), True, (6, 8), (1, 2), (4, 5))
-    np.testing.assert_array_equal(transform_image(pixels, plan), pixels[:, ::-1][1:5, 2:7])
+    np.testing.assert_array_equal(transform_image(Image.fromarray(pixels), plan), pixels[:, ::-1][1:5, 2:7])
 
 
 def test_boxes_are_moved_and_cut_off_by_hand() -> None:

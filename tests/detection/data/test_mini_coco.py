@@ -99,7 +99,7 @@ def test_test_items_are_whole_images(mini: DetectionDataset) -> None:
 
 
 def test_the_fingerprint_covers_images_and_objects(mini: DetectionDataset) -> None:
-    report = check_detection_data(MINI_COCO, mini, "sample")
+    report = check_detection_data(mini, "sample", MINI_COCO.expected)
     assert report.deviations == () and report.duplicates == () and report.coverage == "the bytes of every file"
     digests = {split: [str(index) for index in range(len(each))] for split, each in mini.splits.items()}
     base = compute_fingerprint(mini, digests)
