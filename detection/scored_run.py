@@ -24,6 +24,9 @@ from results.statistics.average_precision.match_tables import MatchTable
 RESULT_FILE = "detections.json"
 """The detections of the test split as a results file of COCO."""
 
+CATEGORIES_ENTRY = "categories"
+"""Entry of a record's details: id and name of each class, by which a finished detector says what it found."""
+
 
 def make_metric_values(task: Task, values: Mapping[str, float], num_images: int) -> dict[str, MetricValue]:
     """Return the metrics that a task declares and a run has.
@@ -82,6 +85,7 @@ def describe_scores(dataset: DetectionDataset, metric: DetectionMetric, folder: 
     """
     return {
         "classes": len(dataset.categories),
+        CATEGORIES_ENTRY: [[category.id, category.name] for category in dataset.categories],
         "has_masks": dataset.has_masks,
         "counts": metric.counts,
         "second_implementation": metric.second_implementation,

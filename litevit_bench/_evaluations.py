@@ -114,7 +114,7 @@ def predict(
     precision: PrecisionName = "f32",
     device: str = "auto",
 ) -> PredictionReport:
-    """Predict the class of each image, or of each of its pixels, and write the predictions into a folder.
+    """Predict the class of each image or of each of its pixels, or its objects, and write that into a folder.
 
     Args:
         model, checkpoint, weights_key, settings, runtime, precision: the finished model, as of ``evaluate``.
@@ -208,6 +208,7 @@ def _require_module(model: object) -> nn.Module:
 _MODEL_LOADERS = {
     "classification": ("classification.as_is.finished_classifier", "open_classifier"),
     "segmentation": ("segmentation.as_is.evaluation", "open_segmentor"),
+    "detection": ("detection.as_is.evaluation", "open_detector"),
     "tracking": ("tracking.inference.run_files", "load_torch_factory"),
 }
 """Domain of a run: module and function that open its model."""
@@ -265,7 +266,7 @@ class LoadedRun:
         source = ModelSource(run=self.folder)
         if self.record.domain == "classification":
             return load(source).model  # type: ignore[no-any-return]
-        settings: Any = importlib.import_module("segmentation.as_is.settings")
+        settings: Any = importlib.import_module(f"{self.record.domain}.as_is.settings")
         return load(source, settings.parse_settings(()), "cpu").model  # type: ignore[no-any-return]
 
 

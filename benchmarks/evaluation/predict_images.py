@@ -17,12 +17,13 @@ from results.records.store import read_record
 PREDICTORS = {
     "classification": "classification.as_is.predict:predict_images",
     "segmentation": "segmentation.as_is.predict:predict_images",
+    "detection": "detection.as_is.predict:predict_images",
 }
 """Domain of a model, and the function "module:function" that predicts with it."""
 
 
 def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> PredictionReport:
-    """Predict the class of each image, or of each of its pixels, and write the predictions.
+    """Predict the class of each image or of each of its pixels, or its objects, and write the predictions.
 
     Args:
         source: the model.

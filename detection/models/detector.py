@@ -145,37 +145,31 @@ class Detector(BaseModel):
     def detect_objects(self, samples: Sequence[InferenceImage]) -> list[ImageDetections]:
         """Detect the objects of images, in pixels of the originals.
 
+        They are computed one after the other: sums over a batch are rounded otherwise than those over an image, so the
+        detections would depend on how many images a machine takes at once.
+
         Args:
             samples: resized images.
         """
-        levels = self.compute_levels(self._make_batch([sample.image for sample in samples]))
+        return [self._detect_in_image(sample) for sample in samples]
+
+    def _detect_in_image(self, sample: InferenceImage) -> ImageDetections:
+        levels = self.compute_levels(self._make_batch([sample.image]))
         scores = self.proposal_network(levels)
-        sizes = [get_image_size(sample.image) for sample in samples]
-        proposals = self.proposal_network.propose_boxes(scores, sizes)
-        logits, deltas = self.box_head(self._pool(levels, proposals, BOX_SIDE))
-        own = [len(each) for each in proposals]
-        outputs = list(zip(torch.split(logits, own), torch.split(deltas, own), strict=True))
-        chosen = [
-            choose_boxes(boxes, *output, size, self.recipe.test)
-            for boxes, output, size in zip(proposals, outputs, sizes, strict=True)
-        ]
+        size = get_image_size(sample.image)
+        proposals = self.proposal_network.propose_boxes(scores, [size])
+        output = self.box_head(self._pool(levels, proposals, BOX_SIDE))
+        chosen = choose_boxes(proposals[0], *output, size, self.recipe.test)
         # masks are computed for the detections, not for all proposals, in the refined boxes
         masks = self._segment_regions(levels, chosen)
-        return [
-            make_image_detections(
-                sample, chosen[image], masks[image], _are_finite(image, levels, scores, outputs[image])
-            )
-            for image, sample in enumerate(samples)
-        ]
+        return make_image_detections(sample, chosen, masks, _are_finite(levels, scores, output))
 
-    def _segment_regions(self, levels: Sequence[Tensor], chosen: Sequence[ChosenBoxes]) -> Sequence[Tensor | None]:
-        """Return the probabilities of each detection's mask, for each image (n, side, side), if there is a head."""
+    def _segment_regions(self, levels: Sequence[Tensor], chosen: ChosenBoxes) -> Tensor | None:
+        """Return the probabilities of each detection's mask, (n, side, side), if there is a head."""
         if self.mask_head is None:
-            return [None] * len(chosen)
-        maps = keep_precision(self.mask_head(self._pool(levels, [each.boxes for each in chosen], MASK_SIDE)))
-        labels = torch.cat([each.labels for each in chosen])
-        own = maps[torch.arange(len(maps), device=maps.device), labels].sigmoid()
-        return torch.split(own, [len(each.boxes) for each in chosen])
+            return None
+        maps = keep_precision(self.mask_head(self._pool(levels, [chosen.boxes], MASK_SIDE)))
+        return maps[torch.arange(len(maps), device=maps.device), chosen.labels].sigmoid()
 
     def _make_batch(self, images: Sequence[Tensor]) -> Tensor:
         return make_square_batch(images, self.recipe.size, self.mean, self.std)
@@ -196,10 +190,10 @@ class Detector(BaseModel):
         return scores, boxes, self.mask_head(features)
 
 
-def _are_finite(image: int, levels: Sequence[Tensor], scores: AnchorScores, outputs: tuple[Tensor, Tensor]) -> bool:
-    """Return whether what the network computed for an image is finite: maps, anchors, and the box head's outputs."""
-    parts = [each[image] for each in (*levels, *scores.logits, *scores.deltas)]
-    return all(bool(each.isfinite().all()) for each in (*parts, *outputs))
+def _are_finite(levels: Sequence[Tensor], scores: AnchorScores, outputs: Sequence[Tensor]) -> bool:
+    """Return whether what the network computed is finite: maps, anchors, and the box head's outputs."""
+    parts = (*levels, *scores.logits, *scores.deltas, *outputs)
+    return all(bool(each.isfinite().all()) for each in parts)
 
 
 def get_image_size(image: Tensor) -> tuple[int, int]:

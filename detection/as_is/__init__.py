@@ -1,0 +1,1 @@
+"""Finished detectors, tested and used as they are."""
