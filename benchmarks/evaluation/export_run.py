@@ -17,6 +17,7 @@ from results.records.record import Record
 # only for annotations: the modules import torch, or a package that a task needs
 if TYPE_CHECKING:
     from deployment.images.image_manifest import ImageManifest
+    from detection.deployment.manifest import DetectorManifest
     from tracking.deployment.manifest import TrackerManifest
 
 
@@ -45,7 +46,7 @@ class ExportedRun(NamedTuple):
     """What was exported: its file or folder, and the manifest of a runtime's export."""
 
     path: Path
-    manifest: ImageManifest | TrackerManifest | None
+    manifest: ImageManifest | TrackerManifest | DetectorManifest | None
 
 
 def export_run(run: Path, record: Record, request: ExportRequest) -> ExportedRun:
@@ -82,6 +83,10 @@ def _export_run(run: Path, record: Record, request: ExportRequest) -> ExportedRu
         from classification.deployment.export import export_run as export_classifier
 
         exported = export_classifier(*common, data_root=request.data_root)
+    elif record.domain == "detection":
+        from detection.deployment.export import export_run as export_detector
+
+        exported = export_detector(*common)
     else:
         from segmentation.deployment.export import export_run as export_segmentor
 
@@ -97,7 +102,7 @@ def _require_fitting_options(run: Path, record: Record, request: ExportRequest) 
         UserError: they do not.
     """
     domain = record.domain
-    if domain not in ("classification", "segmentation", "tracking"):
+    if domain not in ("classification", "segmentation", "detection", "tracking"):
         raise UserError(
             f"{run} is a {domain} run ({record.task}), whose encoder has no head and answers nothing; train it on a "
             "task (bench run ... --checkpoint RUN/encoder.pth) and export that run"
@@ -111,3 +116,5 @@ def _require_fitting_options(run: Path, record: Record, request: ExportRequest) 
         )
     if domain == "tracking" and request.data_root is not None:
         raise UserError("--data-root is not for trackers, which calibrate on embedded photographs; leave it out")
+    if domain == "detection" and request.data_root is not None:
+        raise UserError("--data-root is not for detectors, which are not exported in int8; leave it out")

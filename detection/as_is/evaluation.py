@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbones.cost.measure_cost import measure_efficiency
-from deployment.export_folder import EXPORT_FOLDER
 from detection.as_is.finished_detector import FinishedDetector
 from detection.as_is.run_source import open_run_detector
 from detection.as_is.settings import DetectionSettings, parse_settings

@@ -121,7 +121,7 @@ class Detector(BaseModel):
         """
         require_valid_targets(samples, self.num_classes, self.mask_head is not None)
         settings, group = self.recipe.model.proposals, self.recipe.norm_group
-        levels = self.compute_levels(self._make_batch([sample.image for sample in samples]))
+        levels = self.compute_levels(self.make_batch([sample.image for sample in samples]))
         scores = self.proposal_network(levels)
         generators = [make_image_generator(int(sample.item)) for sample in samples]
         losses = compute_proposal_losses(scores, samples, settings.sampled_anchors, generators)
@@ -154,15 +154,15 @@ class Detector(BaseModel):
         return [self._detect_in_image(sample) for sample in samples]
 
     def _detect_in_image(self, sample: InferenceImage) -> ImageDetections:
-        levels = self.compute_levels(self._make_batch([sample.image]))
+        levels = self.compute_levels(self.make_batch([sample.image]))
         scores = self.proposal_network(levels)
         size = get_image_size(sample.image)
         proposals = self.proposal_network.propose_boxes(scores, [size])
-        output = self.box_head(self._pool(levels, proposals, BOX_SIDE))
-        chosen = choose_boxes(proposals[0], *output, size, self.recipe.test)
+        logits, deltas = self.box_head(self._pool(levels, proposals, BOX_SIDE))
+        chosen = choose_boxes(proposals[0], logits, deltas, size, self.recipe.test)
         # masks are computed for the detections, not for all proposals, in the refined boxes
         masks = self._segment_regions(levels, chosen)
-        return make_image_detections(sample, chosen, masks, _are_finite(levels, scores, output))
+        return make_image_detections(sample, chosen, masks, _are_finite(levels, scores, (logits, deltas)))
 
     def _segment_regions(self, levels: Sequence[Tensor], chosen: ChosenBoxes) -> Tensor | None:
         """Return the probabilities of each detection's mask, (n, side, side), if there is a head."""
@@ -171,7 +171,8 @@ class Detector(BaseModel):
         maps = keep_precision(self.mask_head(self._pool(levels, [chosen.boxes], MASK_SIDE)))
         return maps[torch.arange(len(maps), device=maps.device), chosen.labels].sigmoid()
 
-    def _make_batch(self, images: Sequence[Tensor]) -> Tensor:
+    def make_batch(self, images: Sequence[Tensor]) -> Tensor:
+        """Return the square batch of resized images, uint8 RGB (3, height, width) each."""
         return make_square_batch(images, self.recipe.size, self.mean, self.std)
 
     def _pool(self, levels: Sequence[Tensor], boxes: Sequence[Tensor], side: int) -> Tensor:
