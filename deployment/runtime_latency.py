@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from backbones.cost.measure_cost import make_brief_timing, measure_efficiency
 from backbones.cost.profile import describe_machine, start_device_load, time_passes
+from deployment.formats import ExportRuntime
 from deployment.image_models import RuntimeNetwork
+from engine.evaluation.model_source import Precision
+
+
+class TimedNetwork(Protocol):
+    """What is timed: it computes something for images (N, 3, H, W), in a runtime and a precision, on some threads."""
+
+    @property
+    def runtime(self) -> ExportRuntime:
+        """The runtime that computes it."""
+
+    @property
+    def precision(self) -> Precision:
+        """The precision of the computation."""
+
+    @property
+    def threads(self) -> int:
+        """Number of threads for one call."""
+
+    def __call__(self, images: torch.Tensor) -> Any:
+        """Compute."""
 
 
 def measure_runtime_efficiency(
@@ -33,7 +54,7 @@ def measure_runtime_efficiency(
 
 
 def measure_runtime_latency(
-    network: RuntimeNetwork, input_size: tuple[int, int, int], *, passes: int = 1
+    network: TimedNetwork, input_size: tuple[int, int, int], *, passes: int = 1
 ) -> dict[str, Any]:
     """Time an export with one image, as ``backbones.cost.measure_cost`` times a model in PyTorch.
 

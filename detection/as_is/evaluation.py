@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbones.cost.measure_cost import measure_efficiency
+from deployment.export_folder import EXPORT_FOLDER
 from detection.as_is.finished_detector import FinishedDetector
 from detection.as_is.run_source import open_run_detector
 from detection.as_is.settings import DetectionSettings, parse_settings
 from detection.data.dataset import DetectionTestDataset
 from detection.data.ground_truth import Category, DetectionDataset
 from detection.data.item_limits import limit_dataset
+from detection.deployment.runtime import mark_runtime, measure_detector_cost, put_in_runtime
 from detection.evaluation import DetectionMetric
 from detection.run import count_detector_cost
 from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
@@ -43,11 +44,13 @@ class DetectionEvaluation(Evaluation):
         detector: the model.
         dataset: the test images and their objects.
         root: folder of the data sets.
+        tested: what ``run`` tested: the model, in its runtime.
     """
 
     detector: FinishedDetector
     dataset: DetectionDataset
     root: Path
+    tested: list[FinishedDetector] = field(default_factory=list)
 
     def run(self, out: Path) -> TaskOutcome:
         """Detect in every test image and score the detections as a run does.
@@ -61,7 +64,9 @@ class DetectionEvaluation(Evaluation):
         """
         # a run's test is deterministic, too
         make_deterministic()
-        detector, split = self.detector, self.dataset.splits["test"]
+        split = self.dataset.splits["test"]
+        detector = put_in_runtime(self.detector, out / EXPORT_FOLDER)
+        self.tested.append(detector)
         # masks count where both sides have them
         scored = replace(self.dataset, has_masks=self.dataset.has_masks and detector.has_masks)
         metric = DetectionMetric(split, scored.categories, scored.has_masks, out / RESULT_FILE)
@@ -81,6 +86,7 @@ class DetectionEvaluation(Evaluation):
             "backbone_alone": {"img_size": detector.size, **cost.backbone},
             "whole_model": {"img_size": detector.size, **cost.whole_model},
             "data_root": str(self.root.resolve()),
+            **detector.exports,
         }
         return TaskOutcome(
             metrics=make_metric_values(self.task, values, len(split)),
@@ -99,9 +105,9 @@ class DetectionEvaluation(Evaluation):
 
         The heads see as many regions as the settings keep, whatever an image holds; choosing boxes is not timed.
         """
-        size = (3, self.detector.size, self.detector.size)
         try:
-            measured = measure_efficiency(self.detector.model, size, self.device, with_timing=True)
+            # the export that was tested is timed
+            measured = measure_detector_cost(self.tested[-1] if self.tested else self.detector, self.device)
             return EfficiencyRecord.model_validate(measured)
         # a model may raise anything while it is timed; its score does not depend on that
         except (RuntimeError, ValueError, TypeError, NotImplementedError, UserError) as error:
@@ -158,9 +164,7 @@ def open_detector(source: ModelSource, settings: DetectionSettings, device: str)
     Raises:
         UserError: the model cannot be opened.
     """
-    if source.runtime != "torch":
-        raise UserError("detectors are evaluated in torch; leave out --runtime")
-    return open_run_detector(source, settings, device)
+    return mark_runtime(open_run_detector(source, settings, device), source)
 
 
 def _make_plan(dataset: DetectionDataset, limit: int | None) -> RunPlan:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from detection.data.ground_truth import Category
 from detection.data.samples import ImageDetections, InferenceImage
 from detection.models.detector import Detector
+from engine.evaluation.model_source import Precision, Runtime
 from results.records.record import BackboneRecord
 
 
@@ -22,7 +23,9 @@ class FinishedDetector:
         categories: ids and names of its classes; empty if the record does not say them.
         record: the model as a record describes it.
         test_mode: how an image is tested, in words.
-        exports: what a record keeps of the exported graphs; ``None`` in PyTorch.
+        runtime: what computes the network: ``torch``, ``onnxruntime`` or ``openvino``.
+        precision: precision of the runtime.
+        exports: what a record keeps of the exported graphs; empty in PyTorch.
     """
 
     model: Detector
@@ -30,7 +33,9 @@ class FinishedDetector:
     categories: Sequence[Category]
     record: BackboneRecord
     test_mode: str
-    exports: dict[str, Any] | None = None
+    runtime: Runtime = "torch"
+    precision: Precision = "f32"
+    exports: dict[str, Any] = field(default_factory=dict)
 
     @property
     def num_classes(self) -> int:

@@ -19,6 +19,7 @@ from detection.data.dataset import make_inference_image
 from detection.data.ground_truth import Annotations, Category, DetectionImage, DetectionSplit
 from detection.data.read_image import turn_upright
 from detection.data.samples import ImageDetections
+from detection.deployment.runtime import put_in_runtime
 from detection.scoring.detection_files import write_detections
 from detection.scoring.detections import DetectionColumns
 from detection.visualize import SURE_SCORE, DrawnObject, choose_color, draw_objects
@@ -35,7 +36,7 @@ from foundation.errors import NonFiniteError, UserError
 from foundation.files import grant_default_mode, write_atomic
 from foundation.plural import format_count
 from foundation.storage.disk_space import require_space
-from foundation.storage.leftovers import open_partial_folder
+from foundation.storage.leftovers import open_partial_folder, open_scratch_folder
 
 PICTURES_FOLDER, DETECTIONS_FILE, IMAGES_FILE = "pictures", "detections.json", "images.json"
 MAX_PICTURE_WIDTH = 1200
@@ -73,7 +74,9 @@ def predict_images(source: ModelSource, images: Sequence[Path], out: Path) -> Pr
     # beside the final place, so that the rename stays on one disk
     out.parent.mkdir(parents=True, exist_ok=True)
     require_space(out, 0, "the pictures", num_files=len(images) + 4)  # how large they get is not known
-    with open_partial_folder(out) as work:
+    with open_partial_folder(out) as work, open_scratch_folder("export") as scratch:
+        # a graph is loaded from bytes, so that its folder may go
+        detector = put_in_runtime(detector, scratch)
         report = _detect_in_all(detector, settings, dict(zip(names, images, strict=True)), work)
         grant_default_mode(work)
         work.replace(out)

@@ -72,7 +72,8 @@ def require_detector_precision(precision: Precision) -> None:
     """
     if precision == "int8":
         raise UserError(
-            "detectors are not exported in int8: a rounded score changes which boxes are kept; choose f32 or bf16"
+            "detectors are not exported in int8, for which each part would be calibrated on regions of real images; "
+            "choose f32 or bf16"
         )
 
 

@@ -17,6 +17,7 @@ from engine.evaluation.model_source import PRECISIONS
 if TYPE_CHECKING:
     from benchmarks.evaluation.export_run import ExportedRun
     from deployment.images.image_manifest import ImageManifest
+    from detection.deployment.manifest import DetectorManifest
     from tracking.deployment.manifest import TrackerManifest
 
 
@@ -80,12 +81,18 @@ def export_to_dict(exported: ExportedRun) -> dict[str, Any]:
 
 def format_export(exported: ExportedRun) -> str:
     """Describe the exported model and its difference from PyTorch."""
+    from detection.deployment.manifest import DetectorManifest
     from tracking.deployment.manifest import TrackerManifest
 
     manifest = exported.manifest
     if manifest is None:
         return f"weights for OSTrack's code: {exported.path}"
-    lines = _describe_tracker(manifest) if isinstance(manifest, TrackerManifest) else _describe_image_model(manifest)
+    if isinstance(manifest, TrackerManifest):
+        lines = _describe_tracker(manifest)
+    elif isinstance(manifest, DetectorManifest):
+        lines = _describe_detector(manifest)
+    else:
+        lines = _describe_image_model(manifest)
     return "\n".join(
         [
             f"{manifest.origin.backbone} for {manifest.runtime} in {manifest.precision}: {exported.path}",
@@ -104,6 +111,17 @@ def _describe_tracker(manifest: TrackerManifest) -> list[str]:
         f"by up to {parity.box_px:.3g} px; from the same crops by up to {parity.same_crop_box_px:.3g} px, "
         f"mean IoU {parity.same_crop_iou:.4f}",
         f"maps from the same crops: score {parity.score:.1e}, size {parity.size:.1e}, offset {parity.offset:.1e}",
+    ]
+
+
+def _describe_detector(manifest: DetectorManifest) -> list[str]:
+    parity, graphs = manifest.parity, manifest.list_graph_names()
+    return [
+        f"detector: {len(graphs)} graphs ({', '.join(graphs)}) for images of {manifest.size} x {manifest.size} px; "
+        "proposals, pooling, the choice of boxes and the pasting of masks are not in them",
+        f"compared with PyTorch in f32 on {parity.images} images ({parity.source}): outputs differ by up to "
+        f"{max(parity.difference.values()):.1e} of the largest, and {100 * parity.agreement:.2f} % of "
+        f"{parity.detections} detections are equal",
     ]
 
 
