@@ -45,12 +45,15 @@ def _parse_polygon(value: Any) -> NDArray[np.float64]:
     if len(value) % 2 or len(value) < 2 * MIN_POINTS:
         # pycocotools would take four numbers for a box
         raise ValueError(f"has a polygon of {len(value)} numbers; it takes x and y of at least {MIN_POINTS} points")
+    # by type, as numpy would take texts and truth values for numbers too
+    if not set(map(type, value)) <= {int, float}:
+        raise ValueError("has a polygon with something else than numbers in it")
     try:
         points = np.array(value, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("has a polygon with something else than numbers in it") from error
-    if points.ndim != 1 or not np.isfinite(points).all() or any(isinstance(each, bool) for each in value):
-        raise ValueError("has a polygon with something else than finite numbers in it")
+    except OverflowError as error:
+        raise ValueError("has a polygon with a number that is too large") from error
+    if not np.isfinite(points).all():
+        raise ValueError("has a polygon with a number that is too large")
     return points.reshape(-1, 2)
 
 
