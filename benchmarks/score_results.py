@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from foundation.errors import UnknownNameError
+from foundation.errors import UnknownNameError, UserError
 from foundation.run_scope import open_run_scope
 from foundation.suggest import did_you_mean
 from results.score_request import ScoreRequest
@@ -17,6 +17,7 @@ _TRACKING_SCORER = "tracking.scoring.command:score_tracking_set"
 _CLASSIFICATION_SCORER = "classification.scoring:score_classification_set"
 _SUBMISSION_PACKER = "tracking.scoring.command:pack_tracking_submission"
 _SEGMENTATION_SCORER = "segmentation.scoring:score_segmentation_set"
+_DETECTION_SCORER = "detection.scoring.command:score_detection_set"
 
 SCORERS = {
     "lasot": _TRACKING_SCORER,
@@ -31,6 +32,9 @@ SCORERS = {
     "mini_ade": _SEGMENTATION_SCORER,
     "camvid": _SEGMENTATION_SCORER,
     "segfolder": _SEGMENTATION_SCORER,
+    "coco": _DETECTION_SCORER,
+    "mini_coco": _DETECTION_SCORER,
+    "cocofolder": _DETECTION_SCORER,
     "digits": _CLASSIFICATION_SCORER,
     "cifar10": _CLASSIFICATION_SCORER,
     "cifar100": _CLASSIFICATION_SCORER,
@@ -75,6 +79,8 @@ def score_results(request: ScoreRequest) -> ScoreReport:
         )
     if request.test_set not in SCORERS:
         raise UnknownNameError(f"unknown set {request.test_set!r}{did_you_mean(request.test_set, SCORERS)}")
+    if request.annotations is not None and SCORERS[request.test_set] != _DETECTION_SCORER:
+        raise UserError(f"bench score {request.test_set} has no --annotations; its ground truth is in the data")
     module, _, function = SCORERS[request.test_set].partition(":")
     scorer: Callable[[ScoreRequest], ScoreReport] = getattr(importlib.import_module(module), function)
     options = _make_options(request)

@@ -126,16 +126,20 @@ def score(
     data_options: Mapping[str, Any] | None = None,
     rules: str | None = None,
     partial: bool = False,
+    annotations: PathLike | None = None,
 ) -> dict[str, Any]:
-    """Score result files of any tracker or segmentation network by the rules of a public data set.
+    """Score result files of any tracker, detector or segmentation network by the rules of a public data set.
 
     Args:
-        test_set: ``lasot``, ``lasot_ext``, ``got10k_val``, ``otb100``, ``uav123``, ``nfs`` or ``ade20k``.
-        results: one folder for each tracker, with one file for each sequence; of ``ade20k`` a folder of label PNGs.
+        test_set: ``lasot``, ``lasot_ext``, ``got10k_val``, ``otb100``, ``uav123``, ``nfs``, ``ade20k``, ``coco``,
+            ``cocofolder`` ...
+        results: one folder for each tracker, with one file for each sequence; of ``ade20k`` a folder of label PNGs; of
+            ``coco`` a JSON file of detections.
         data_root: folder of the data sets, for the ground truth.
         data_options: how data of your own are laid out and labeled, as ``run`` takes it.
         rules: ``official`` or ``got10k``; the official ones where not given.
         partial: score what is there although files are missing; the number is marked partial.
+        annotations: the ground truth of detections in COCO's format; needed for ``cocofolder``.
 
     Returns:
         The scores as plain data, in percent; the keys are those of ``bench score --json``.
@@ -156,6 +160,7 @@ def score(
         rules=rules,
         data_options=convert_data_options(data_options).as_dict(),
         partial=partial,
+        annotations=None if annotations is None else Path(annotations),
     )
     return score_results(request).data
 

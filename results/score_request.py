@@ -21,7 +21,7 @@ class ScoreRequest:
 
     Attributes:
         test_set: name of the test set, for example ``lasot`` or ``ade20k``.
-        results: folders of result files, one for each network or tracker.
+        results: folders of result files, one for each network or tracker; of detections and classes one file.
         data_root: folder of the data sets; ``None`` means ``$BENCH_DATA``, or ``data`` if it is not set.
         rules: name of the scoring conventions; ``None`` means the official ones.
         partial: whether to score an incomplete set of results; the number is then marked as partial.
@@ -29,6 +29,7 @@ class ScoreRequest:
         group_by: property by which the scores are also listed separately.
         plots_dir: folder for plots; ``None`` means no plots.
         out_file: file for the scores as JSON, or for the archive that an evaluation server takes.
+        annotations: file of the ground truth, for detections; ``None`` means the one of the data set.
         data_options: how data of the user's own are laid out and labeled, by name; see ``DataOptions``.
     """
 
@@ -41,6 +42,7 @@ class ScoreRequest:
     group_by: ScoreGrouping | None = None
     plots_dir: Path | None = None
     out_file: Path | None = None
+    annotations: Path | None = None
     data_options: Mapping[str, Any] = field(default_factory=dict)
 
     def list_given_options(self) -> tuple[str, ...]:
@@ -52,5 +54,6 @@ class ScoreRequest:
             "--plots": self.plots_dir is not None,
             "--rules": self.rules is not None,
             "--by": self.group_by is not None,
+            "--annotations": self.annotations is not None,
         }
         return tuple(option for option, is_given in given.items() if is_given)

@@ -1,4 +1,4 @@
-"""Score the predictions that a run has stored again: boxes of a tracker, label images of a segmentation network.
+"""Score the predictions that a run has stored again: boxes of a tracker, label images, detections.
 
 They are what the network said; the per-item table holds what followed from it. Somebody who improves the table has to
 forge them, too. Classification stores no predictions besides its table.
@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.verify.compare_tables import count_differing_rows
+from detection.tasks import DetectionTask
 from engine.data.item_limits import read_limit
 from engine.task import Task
 from foundation.errors import BenchError, RecordError
 from results.records.record import Record
 from results.records.verification import VerificationCheck
-from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_areas, read_item_table
+from results.statistics.average_precision.match_tables import count_differing_images
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_areas, read_item_table, read_matches
 from segmentation.tasks import SegmentationTask
 from tracking.tasks import TrackingTask
 
@@ -39,6 +41,8 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
             differing = _compare_boxes(folder, record, task, root)
         elif isinstance(task, SegmentationTask):
             differing = _compare_label_images(folder, record, task, root)
+        elif isinstance(task, DetectionTask):
+            differing = _compare_detections(folder, record, task, root)
         else:
             return
     except RecordError:  # reported with the per-item files
@@ -47,7 +51,7 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
         yield VerificationCheck(what, "unchecked", str(error))
         return
     if differing:
-        text = f"scored again, {differing} of {record.done} items are not what the table and its areas say"
+        text = f"scored again, {differing} of {record.done} items are not what the table and its file say"
         yield VerificationCheck(what, "fails", text)
     else:
         yield VerificationCheck(what, "holds", f"scored again, they give the same {record.done} items")
@@ -83,6 +87,21 @@ def _compare_label_images(folder: Path, record: Record, task: SegmentationTask, 
         for name, areas in zip(table["name"], stored, strict=True)
     )
     return max(wrong, wrong_areas)
+
+
+def _compare_detections(folder: Path, record: Record, task: DetectionTask, root: Path) -> int:
+    """Return for how many images the stored detections do not give the row of the table and the matches."""
+    from detection.data.item_limits import limit_dataset
+    from detection.scored_run import RESULT_FILE, rescore_detections
+    from detection.scoring.image_scores import ImageScores
+    from detection.scoring.metric_names import MATCHES_ENTRY
+
+    dataset = limit_dataset(task.find_dataset(root, test_only=True), read_limit(record.config.get("recipe")))
+    scored = rescore_detections(dataset, folder / RESULT_FILE)
+    table = read_item_table(folder, record).columns
+    wrong = _count_wrong_rows(table, ImageScores._fields, scored.image_scores, "name")
+    stored = read_matches(folder, record, MATCHES_ENTRY, len(scored.image_scores))[0]
+    return max(wrong, count_differing_images(stored, scored.match_tables))
 
 
 def _count_wrong_rows(

@@ -30,6 +30,9 @@ _KNOWN_BLOCKS = (Block, EvaBlock, EvaBlockPostNorm)
 _KNOWN_ATTENTION = (Attention, RelPosAttention, EvaAttention, AttentionRope)
 """The blocks and attention modules whose parts ``backbones.architectures.block_parts`` knows."""
 
+_LARGEST_GRID = 100
+"""Largest number of patches per side: attention over 10,000 patches needs 400 MB per head and image in fp32."""
+
 _UNUSED_PARTS = ("cls_token", "reg_token", "dist_token", "attn_pool")
 _UNUSED_LAYERS = ("norm", "fc_norm", "head", "head_dist")
 """What a pre-trained ViT has and a detector does not use."""
@@ -85,7 +88,7 @@ class WindowedViT(nn.Module):
         strides: one number, the patch in pixels.
 
     Raises:
-        UserError: the trunk has no such block.
+        UserError: the trunk has no such block, or the images have too many patches.
     """
 
     trunk: Any
@@ -111,6 +114,12 @@ class WindowedViT(nn.Module):
         patch = int(self.trunk.patch_embed.patch_size[0])
         self.strides, self.channels = [patch], [int(self.trunk.embed_dim)]
         grid = -(-size // patch)
+        if grid > _LARGEST_GRID:
+            raise UserError(
+                f"{size} px in patches of {patch} px are {grid} x {grid} patches, and global attention between all of "
+                f"them needs {grid**4 * 4 / 2**30:.0f} GiB per head and image; set size to {_LARGEST_GRID * patch} or "
+                "less, or choose a backbone with larger patches"
+            )
         # the side of the windows of each block; 0: it attends globally
         self.windows = [0 if index in chosen else window for index in range(depth)]
         self._remove_unused_parts()

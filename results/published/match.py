@@ -137,8 +137,8 @@ def _iter_mismatches(row: PublishedResult, record: Record) -> Iterator[tuple[int
             yield 8, f"{name} is {theirs} in the source and {ours} in our run"
     # a board has one metric; the others of a run that is comparable are said here
     if record.result is not None and row.metric != (primary := record.result.primary_metric):
-        ours = record.result.metrics.get(row.metric)
-        has = "has none" if ours is None else f"has {ours.value:.1f}"
+        other = record.result.metrics.get(row.metric)
+        has = "has none" if other is None else f"has {other.value:.1f}"
         yield 9, f"the board compares {primary}; our run {has}"
 
 

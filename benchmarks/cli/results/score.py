@@ -1,4 +1,4 @@
-"""``bench score SET``: score result files of any tracker, segmentation model or classifier by a data set's rules."""
+"""``bench score SET``: score result files of any tracker, detector, segmentation network or classifier."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "set",
         metavar="SET",
-        help="lasot, got10k_val, otb100 ..., ade20k, camvid, imagenet ... (docs/reference/scoring.md)",
+        help="lasot, got10k_val, otb100 ..., ade20k, coco, cocofolder, imagenet ... (docs/reference/scoring.md)",
     )
     parser.add_argument(
         "--results",
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DIR",
         help="one folder per tracker with one file per sequence; segmentation: a folder of label PNGs; "
-        "classification: a CSV",
+        "classification: a CSV; detection: a JSON",
     )
     # default None and not "official": segmentation has no rules to choose and refuses the option when it is given
     parser.add_argument(
@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plots", type=Path, metavar="DIR", help="write plots to this folder (PNG and PDF)")
     text = "write the JSON to this file; for sets that a server scores: the archive to submit"
     parser.add_argument("--out", type=Path, metavar="FILE", help=text)
+    text = "detection: the ground truth in COCO's format; no images are needed"
+    parser.add_argument("--annotations", type=Path, metavar="FILE", help=text)
     add_data_root_option(parser)
     add_layout_options(parser)
 
@@ -70,5 +72,6 @@ def make_score_request(options: Namespace) -> ScoreRequest:
         group_by=options.by,
         plots_dir=options.plots,
         out_file=options.out,
+        annotations=options.annotations,
         data_options=collect_data_options(options).as_dict(),
     )

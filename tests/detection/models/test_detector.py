@@ -19,7 +19,7 @@ from detection.models.backbone import DetectionBackbone, choose_backbone_kwargs
 from detection.models.detector import Detector, choose_boxes
 from detection.models.plain_vit import WindowedViT
 from detection.recipe import DetectionInference, DetectorSettings
-from engine.optimizer import get_layer_ids, list_detectron2_undecayed
+from engine.optimizer import get_layer_ids
 from foundation.errors import UserError
 from tests.detection.models.tiny_detector import TINY_MODEL, make_detector, make_image, make_recipe
 
@@ -60,19 +60,6 @@ def test_the_papers_detector_has_its_operations(full_detector: Detector) -> None
     backbone = compute_complexity(full_detector.backbone, [images])
     assert backbone.macs == pytest.approx(14.09e9, rel=0.001)
     assert backbone.macs_without_attention == pytest.approx(8.92e9, rel=0.001)
-
-
-def test_undecayed_parameters(full_detector: Detector) -> None:
-    """The LayerNorms of the blocks and the positions; not the relative positions, nor the norms of the heads."""
-    names = {f"backbone.{name}" for name in list_detectron2_undecayed(full_detector.backbone)}
-    expected = {
-        f"backbone.body.trunk.blocks.{i}.norm{k}.{part}"
-        for i in range(12)
-        for k in (1, 2)
-        for part in ("weight", "bias")
-    }
-    assert names == expected | {"backbone.body.trunk.pos_embed"}
-    assert names < dict(full_detector.named_parameters()).keys()
 
 
 def test_the_start_of_the_heads() -> None:

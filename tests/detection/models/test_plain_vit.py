@@ -194,6 +194,12 @@ def test_global_blocks() -> None:
         WindowedViT(make_vit(), 32, global_blocks=[2])
 
 
+def test_too_many_patches_are_refused() -> None:
+    WindowedViT(make_vit(), 800)
+    with pytest.raises(UserError, match=r"808 px in patches of 8 px are 101 x 101 patches.* set size to 800 or less"):
+        WindowedViT(make_vit(), 808)
+
+
 def test_other_blocks_take_no_windows() -> None:
     assert takes_windows(make_vit()) and not takes_windows(nn.Identity())
     assert not takes_windows(make_vit(block_fn=type("OtherBlock", (Block,), {})))

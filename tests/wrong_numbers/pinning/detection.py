@@ -63,7 +63,7 @@ def measure_learning_rates(name: str) -> Any:
 
 
 def measure_preprocessing(name: str) -> Any:
-    """Return what a test image and an augmented training image are before the network, and the objects of the latter."""
+    """Return a test image and an augmented training image before the network, and the boxes of the latter."""
     recipe = _load_recipe(name)
     folder = get_work_folder("detection-photo")
     Image.fromarray(make_photo()).save(folder / "photo.png")

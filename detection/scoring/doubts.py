@@ -1,0 +1,176 @@
+"""Find what would give a wrong number although every detection is possible. Imports no torch.
+
+Boxes as corners, as fractions or around their center, and categories counted in their order, are legal numbers. They
+are found by comparing with the objects: read otherwise, the detections fit them far better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from detection.data.ground_truth import Category, DetectionSplit
+from detection.scoring.detections import DetectionColumns
+from foundation.array_types import FloatArray, IntArray
+
+MAX_OUTSIDE_SHARE = 0.1
+"""Share of boxes that reach outside of their image from which on they are not pixels of this image."""
+
+OUTSIDE_PIXELS = 2.0
+MIN_GAIN = 0.1
+"""How much better, as a mean IoU or a share, another reading must fit."""
+
+TRIED_DETECTIONS = 5_000
+"""The detections with the highest scores; of a detector that works they lie on objects."""
+
+EMPTY_SHARE = 0.1
+"""Share of the images with objects that may be without detections before a part is suspected."""
+
+PER_IMAGE = 100
+
+
+def list_doubts(split: DetectionSplit, categories: Sequence[Category], detections: DetectionColumns) -> Iterator[str]:
+    """Yield why the detections look as if they were written in another way than COCO's, one clause each.
+
+    Args:
+        split: the images and their objects.
+        categories: of the ground truth.
+        detections: as they were read.
+    """
+    if not len(detections) or not len(split.annotations):
+        return
+    best = np.argsort(-detections.scores, kind="stable")[:TRIED_DETECTIONS]
+    if doubt := _find_category_doubt(split, categories, detections, best):
+        yield doubt
+    if detections.boxes is None:
+        return
+    sizes = np.array([[image.width, image.height] for image in split.images], np.float64)[detections.images]
+    if doubt := _find_format_doubt(split, detections, sizes, best):
+        yield doubt
+        return
+    over = detections.boxes[:, :2] + detections.boxes[:, 2:] - sizes
+    outside = np.asarray((over > OUTSIDE_PIXELS).any(1) | (detections.boxes[:, :2] < -OUTSIDE_PIXELS).any(1))
+    if outside.mean() > MAX_OUTSIDE_SHARE:
+        yield (
+            f"{int(outside.sum()):,} of {len(outside):,} boxes reach outside of their image; a bbox is left, top, "
+            "width, height in pixels of the original image, not corners and not pixels of a resized one"
+        )
+
+
+def list_warnings(split: DetectionSplit, detections: DetectionColumns) -> Iterator[str]:
+    """Yield what a reader of the number should know, one sentence each."""
+    if detections.boxes is not None and detections.masks is not None:
+        yield (
+            "the detections have boxes and masks: mask AP by size goes by the area of the masks (where a bbox stays in "
+            "the results, pycocotools alone goes by the boxes)"
+        )
+    objects = np.unique(split.annotations.images[~split.annotations.is_crowd])
+    empty = len(np.setdiff1d(objects, detections.images))
+    if len(objects) and empty > EMPTY_SHARE * len(objects):
+        yield (
+            f"{empty:,} of {len(objects):,} images with objects have no detections, and each counts as searched in "
+            "vain; if only a part was searched, score it against annotations of that part"
+        )
+    count = _count_duplicates(detections)
+    if count:
+        yield f"{count:,} detections are there twice (same image, category, score and place); each counts as wrong"
+    most = int(np.bincount(detections.images).max(initial=0))
+    if most > PER_IMAGE:
+        yield (
+            f"an image has {most:,} detections: COCO allows {PER_IMAGE} an image, and the official code keeps "
+            f"{PER_IMAGE} of each category, so AP is higher than that of the {PER_IMAGE} best"
+        )
+
+
+def _count_duplicates(detections: DetectionColumns) -> int:
+    columns = [detections.images, detections.labels, detections.scores]
+    if detections.boxes is not None:
+        columns += list(detections.boxes.T)
+    elif detections.masks is not None:
+        texts = [each["counts"] for each in detections.masks]
+        columns.append(np.unique(np.array(texts, dtype=object), return_inverse=True)[1] if texts else np.zeros(0))
+    rows = np.stack([np.asarray(column, np.float64) for column in columns], 1)
+    return len(rows) - len(np.unique(rows, axis=0))
+
+
+def _find_category_doubt(
+    split: DetectionSplit, categories: Sequence[Category], detections: DetectionColumns, best: IntArray
+) -> str | None:
+    """Compare how many detections are of a category that their image has, as they are and counted in order."""
+    ids = np.array([category.id for category in categories])
+    rows = split.annotations
+    present = np.zeros((len(split), len(categories)), np.bool_)
+    present[rows.images, rows.labels] = True
+    images, labels = detections.images[best], detections.labels[best]
+    for start in (0, 1):
+        counted = ids[labels] - start  # if the id was the number of the category in their order
+        # the first ids of COCO are their own numbers; they say nothing
+        differ = counted != labels
+        if not differ.any() or counted.min() < 0 or counted.max() >= len(ids):
+            continue
+        share = float(present[images, labels][differ].mean())
+        other = float(present[images, counted][differ].mean())
+        if other > 2 * share + MIN_GAIN:
+            return (
+                f"{100 * share:.0f} % of the best detections are of a category that their image has, and "
+                f"{100 * other:.0f} % if the category_id is the number of the category in their order, counted from "
+                f"{start}; write the ids of the annotation file"
+            )
+    return None
+
+
+def _find_format_doubt(
+    split: DetectionSplit, detections: DetectionColumns, sizes: FloatArray, best: IntArray
+) -> str | None:
+    """Compare how well the boxes fit the objects of their category as they are and read in other ways."""
+    assert detections.boxes is not None
+    boxes, scale = detections.boxes[best], np.tile(sizes[best], 2)
+    places = _pair_objects(split, detections, best)
+    fit = _measure_fit(split, boxes, places)
+    readings: dict[str, Callable[[], FloatArray]] = {
+        "corners (left, top, right, bottom)": lambda: np.c_[boxes[:, :2], boxes[:, 2:] - boxes[:, :2]],
+        "center, width and height": lambda: np.c_[boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, 2:]],
+        "fractions of the image": lambda: boxes * scale,
+        "fractions of the image around the center": lambda: np.c_[
+            (boxes[:, :2] - boxes[:, 2:] / 2) * scale[:, :2], boxes[:, 2:] * scale[:, 2:]
+        ],
+        "corners as fractions of the image": lambda: np.c_[boxes[:, :2], boxes[:, 2:] - boxes[:, :2]] * scale,
+        "x and y exchanged": lambda: boxes[:, [1, 0, 3, 2]],
+    }
+    for name, read in readings.items():
+        other = _measure_fit(split, read(), places)
+        if other > 1.5 * fit + MIN_GAIN:
+            return (
+                f"the best boxes look like {name}: read so, their mean IoU with objects of their category is "
+                f"{other:.2f}, as they are {fit:.2f}; a bbox is left, top, width, height in pixels"
+            )
+    return None
+
+
+def _pair_objects(split: DetectionSplit, detections: DetectionColumns, best: IntArray) -> list[IntArray]:
+    """Return the rows of the objects of its category in its image, for each detection."""
+    rows, found = split.annotations, []
+    for image, label in zip(detections.images[best].tolist(), detections.labels[best].tolist(), strict=True):
+        span = rows.find_rows(image)
+        found.append(span.start + np.flatnonzero((rows.labels[span] == label) & ~rows.is_crowd[span]))
+    return found
+
+
+def _measure_fit(split: DetectionSplit, boxes: FloatArray, places: Sequence[IntArray]) -> float:
+    """Return the mean, over the detections with such objects, of the best IoU with them; 0 without any."""
+    sizes = [len(each) for each in places]
+    if not sum(sizes):
+        return 0.0
+    objects = split.annotations.boxes[np.concatenate(places)]
+    ours = np.repeat(boxes, sizes, 0)
+    low, high = np.maximum(ours[:, :2], objects[:, :2]), np.minimum(_find_ends(ours), _find_ends(objects))
+    shared = np.maximum(high - low, 0).prod(1)
+    total = np.maximum(ours[:, 2:], 0).prod(1) + objects[:, 2:].prod(1) - shared
+    iou = np.where(total > 0, shared / np.maximum(total, 1e-12), 0.0)
+    starts = np.cumsum([0, *sizes])[:-1][np.array(sizes) > 0]
+    return float(np.maximum.reduceat(iou, starts).mean())
+
+
+def _find_ends(boxes: FloatArray) -> FloatArray:
+    return np.asarray(boxes[:, :2] + boxes[:, 2:])
