@@ -46,6 +46,9 @@ MASK_OPACITY = 0.45
 SURE_SCORE = 0.5
 """Detections are drawn from this score on: of the 100 of an image most are there for the sake of recall."""
 
+MIN_DRAWN = 5
+"""Where fewer have that score, as many of the best are drawn all the same; their scores are beside their names."""
+
 
 class DrawnObject(NamedTuple):
     """One object of a picture.
@@ -145,7 +148,7 @@ def list_true_objects(split: DetectionSplit, place: int, names: Sequence[str]) -
 def list_detected_objects(
     results: Sequence[Mapping[str, Any]], labels: Mapping[int, int], names: Sequence[str]
 ) -> list[DrawnObject]:
-    """Return the detections of an image with a score of at least ``SURE_SCORE``, the best last, so that it is on top.
+    """Return the detections of an image that are drawn, the best last, so that it is on top.
 
     Args:
         results: entries of a results file of COCO.
@@ -157,14 +160,15 @@ def list_detected_objects(
     """
     found = []
     try:
-        for each in sorted(results, key=lambda one: float(one["score"])):
-            if each["score"] >= SURE_SCORE:
-                label = labels[each["category_id"]]
-                left, top, width, height = map(float, each["bbox"])
-                rle = each.get("segmentation")
-                mask = None if rle is None else np.asarray(coco_mask.decode(rle), bool)
-                text = f"{names[label]} {each['score']:.2f}"
-                found.append(DrawnObject(label, (left, top, width, height), mask, text))
+        ranked = sorted(results, key=lambda one: -float(one["score"]))
+        count = max(MIN_DRAWN, sum(one["score"] >= SURE_SCORE for one in ranked))
+        for each in reversed(ranked[:count]):
+            label = labels[each["category_id"]]
+            left, top, width, height = map(float, each["bbox"])
+            rle = each.get("segmentation")
+            mask = None if rle is None else np.asarray(coco_mask.decode(rle), bool)
+            text = f"{names[label]} {each['score']:.2f}"
+            found.append(DrawnObject(label, (left, top, width, height), mask, text))
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"the stored detections do not fit the data ({type(error).__name__}); run again with --fresh"
@@ -196,8 +200,8 @@ def _draw_image(
     sheet = draw_panels(pixels, truth, detected, names, f"{rank.name}, F1 {rank.score:.1f} %")
     title = f"{rank.label} image: {rank.name}, F1 {rank.score:.1f} %"
     caption = (
-        f"F1 is that of all detections of the image at an IoU of 0.5; those from a score of {SURE_SCORE:g} on are "
-        "drawn. AP is over all images together."
+        f"F1 is that of all detections of the image at an IoU of 0.5. Those from a score of {SURE_SCORE:g} on are "
+        f"drawn, {MIN_DRAWN} at least. AP is over all images together."
     )
     return make_picture(sheet, f"{rank.label}_image", "overlay", title, caption=caption, item=rank.name)
 
@@ -222,7 +226,7 @@ def draw_panels(
     width = max(width, 160)  # a very tall image would leave no room for its caption
     panels = [
         stack_images([draw_text_lines([name], width), draw_objects(image, objects, width)])
-        for name, objects in ((f"truth: {len(truth)} objects", truth), (f"found: {len(detected)}", detected))
+        for name, objects in ((f"truth: {len(truth)} objects", truth), (f"found: the best {len(detected)}", detected))
     ]
     grid = arrange_grid(panels, num_columns=2, gap=6)
     present = sorted({each.label for each in (*truth, *detected)})
@@ -290,7 +294,7 @@ def _draw_class_chart(folder: Path, record: Record, num_classes: int) -> DrawnPi
     if not is_whole:  # anybody may have written it
         raise DataError(f"the record in {folder} has no AP from 0 to 100 % of each class; restore the record")
     scores = list(cast(Mapping[str, float], class_ap).items())
-    chart = draw_class_bars(scores, num_classes, "box AP, %", "have no objects in the test split")
+    chart = draw_class_bars(scores, num_classes, "box AP, %", "no objects in the test split")
     title = f"box AP of each class, mean {record.result.metrics['box_AP'].value:.2f} %"
     caption = "Over all test images and the IoU thresholds 0.5 to 0.95."
     return make_picture(chart, "ap_by_class", "class_bars", title, caption=caption)
