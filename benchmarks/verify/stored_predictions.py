@@ -1,4 +1,4 @@
-"""Score the predictions that a run has stored again: boxes of a tracker, label images of a segmentation network.
+"""Score the predictions that a run has stored again: boxes of a tracker, label images, detections.
 
 They are what the network said; the per-item table holds what followed from it. Somebody who improves the table has to
 forge them, too. Classification stores no predictions besides its table.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,12 @@ from engine.task import Task
 from foundation.errors import BenchError, RecordError
 from results.records.record import Record
 from results.records.verification import VerificationCheck
-from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_areas, read_item_table
+from results.statistics.average_precision.match_tables import join_match_tables
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_areas, read_item_table, read_matches
 from segmentation.tasks import SegmentationTask
 from tracking.tasks import TrackingTask
+
+DETECTION_DOMAIN = "detection"
 
 
 def check_stored_predictions(folder: Path, record: Record, task: Task, root: Path) -> Iterator[VerificationCheck]:
@@ -39,6 +43,8 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
             differing = _compare_boxes(folder, record, task, root)
         elif isinstance(task, SegmentationTask):
             differing = _compare_label_images(folder, record, task, root)
+        elif task.domain == DETECTION_DOMAIN:
+            differing = _compare_detections(folder, record, task, root)
         else:
             return
     except RecordError:  # reported with the per-item files
@@ -83,6 +89,24 @@ def _compare_label_images(folder: Path, record: Record, task: SegmentationTask, 
         for name, areas in zip(table["name"], stored, strict=True)
     )
     return max(wrong, wrong_areas)
+
+
+def _compare_detections(folder: Path, record: Record, task: Any, root: Path) -> int:
+    """Return for how many images the stored detections do not give the row of the table and the matches."""
+    from detection.scoring.image_scores import ImageScores
+    from detection.scoring.metric_names import MATCHES_ENTRY
+    from detection.scoring.rescore import rescore_detections, select_images
+
+    dataset = task.find_dataset(root, test_only=True)
+    table = read_item_table(folder, record).columns
+    names = table.get("name", ())
+    split = select_images(dataset.splits["test"], names)
+    found = rescore_detections(split, dataset.categories, folder)
+    wrong = _count_wrong_rows(table, ImageScores._fields, found.rows, "name")
+    stored, _ = read_matches(folder, record, MATCHES_ENTRY, len(names))
+    # a row of matches belongs to no item alone, so that different matches are those of all items
+    is_same = np.array_equal(join_match_tables(stored), join_match_tables(found.matches))
+    return wrong if is_same else max(wrong, len(names))
 
 
 def _count_wrong_rows(
