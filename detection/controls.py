@@ -26,7 +26,8 @@ from detection.data.ground_truth import (
 from detection.data.read_image import read_rgb_image
 from detection.data.samples import ImageDetections
 from detection.evaluation import DetectionMetric
-from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
+from detection.scored_run import describe_scores, make_metric_values
+from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores
 from engine.data.control_task import draw_noise, shuffle_items
 from engine.task import Task, TaskOutcome
@@ -182,7 +183,7 @@ def answer_mean_objects(dataset: DetectionDataset, task: Task, folder: Path) -> 
     scored = {name: _score_guess(dataset, guess) for name, guess in guesses.items()}
     primary = task.metrics[0].name
     best = max(scored, key=lambda name: scored[name].scores[primary])
-    metric = _score_guess(dataset, guesses[best], folder / RESULT_FILE)
+    metric = _score_guess(dataset, guesses[best], folder / DETECTIONS_FILE)
     split = dataset.splits["test"]
     return TaskOutcome(
         metrics=make_metric_values(task, metric.scores, len(split)),

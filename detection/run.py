@@ -20,7 +20,8 @@ from detection.data.read_image import read_rgb_image
 from detection.evaluation import DetectionMetric
 from detection.models.detector import Detector, build_detector
 from detection.recipe import DetectionRecipe
-from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
+from detection.scored_run import describe_scores, make_metric_values
+from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores
 from engine.device import get_dist_info, translate_oom_error
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
@@ -99,7 +100,7 @@ def run_protocol(cell: DetectionCell, run_folder: Path) -> TaskOutcome:
     trained = train_model(job)
     # only detections in the test split are written; those of each validation would be thrown away
     tested = evaluate_test_split(
-        replace(job, build_metric=lambda _: _make_metric(found, "test", run_folder / RESULT_FILE)),
+        replace(job, build_metric=lambda _: _make_metric(found, "test", run_folder / DETECTIONS_FILE)),
         trained.weights_path,
     )
     return _make_outcome(cell, model, cost, trained, tested, run_folder)

@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from detection.data.ground_truth import DetectionDataset, DetectionImage, DetectionSplit, InstanceMask
 from detection.data.read_image import read_rgb_image
-from detection.scored_run import RESULT_FILE
+from detection.scoring.detection_files import DETECTIONS_FILE
 from engine.pictures.class_bars import draw_class_bars
 from engine.pictures.encoding import make_picture
 from engine.pictures.item_rank import ItemRank, rank_items
@@ -110,7 +110,7 @@ def read_detections(folder: Path, image_ids: set[int]) -> dict[int, list[Mapping
     Raises:
         DataError: the file is not there, or is no list of detections.
     """
-    path = folder / RESULT_FILE
+    path = folder / DETECTIONS_FILE
     if not path.is_file():
         raise DataError(f"{path} is no longer there, so nothing can be drawn; run again with --fresh")
     try:

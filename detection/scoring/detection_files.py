@@ -14,6 +14,9 @@ from detection.scoring.detections import DetectionColumns
 from foundation.files import atomic_writer, sha256_file
 from results.statistics.average_precision.match_tables import MatchTable, join_match_tables
 
+DETECTIONS_FILE = "detections.json"
+"""Where a run keeps its detections, in its folder."""
+
 MATCHES_FILE = "matches.npy"
 
 

@@ -93,23 +93,6 @@ def join_match_tables(tables: Mapping[str, MatchTable]) -> MatchArray:
     return np.concatenate(parts)
 
 
-def count_differing_images(tables: Mapping[str, MatchTable], others: Mapping[str, MatchTable]) -> int:
-    """Return how many images have other matches in two sets of tables of the same images; all if a kind is missing.
-
-    Args:
-        tables: the matches by kind.
-        others: the other ones.
-    """
-    if tables.keys() != others.keys():
-        return max(table.num_images for table in (*tables.values(), *others.values()))
-    rows, other_rows = (join_match_tables(each) for each in (tables, others))
-    differing = set()
-    for image in np.union1d(rows["image"], other_rows["image"]).tolist():
-        if not np.array_equal(rows[rows["image"] == image], other_rows[other_rows["image"] == image]):
-            differing.add(image)
-    return len(differing)
-
-
 def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTable]:
     """Return the tables by kind from the rows of a file that anybody may have made.
 
