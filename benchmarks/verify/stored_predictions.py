@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.verify.compare_tables import count_differing_rows
+from detection.tasks import DetectionTask
 from engine.data.item_limits import read_limit
 from engine.task import Task
 from foundation.errors import BenchError, RecordError
@@ -22,8 +22,6 @@ from results.statistics.average_precision.match_tables import join_match_tables
 from results.statistics.item_files import DEFAULT_AREAS_ENTRY, read_areas, read_item_table, read_matches
 from segmentation.tasks import SegmentationTask
 from tracking.tasks import TrackingTask
-
-DETECTION_DOMAIN = "detection"
 
 
 def check_stored_predictions(folder: Path, record: Record, task: Task, root: Path) -> Iterator[VerificationCheck]:
@@ -43,7 +41,7 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
             differing = _compare_boxes(folder, record, task, root)
         elif isinstance(task, SegmentationTask):
             differing = _compare_label_images(folder, record, task, root)
-        elif task.domain == DETECTION_DOMAIN:
+        elif isinstance(task, DetectionTask):
             differing = _compare_detections(folder, record, task, root)
         else:
             return
@@ -91,7 +89,7 @@ def _compare_label_images(folder: Path, record: Record, task: SegmentationTask, 
     return max(wrong, wrong_areas)
 
 
-def _compare_detections(folder: Path, record: Record, task: Any, root: Path) -> int:
+def _compare_detections(folder: Path, record: Record, task: DetectionTask, root: Path) -> int:
     """Return for how many images the stored detections do not give the row of the table and the matches."""
     from detection.scoring.image_scores import ImageScores
     from detection.scoring.metric_names import MATCHES_ENTRY

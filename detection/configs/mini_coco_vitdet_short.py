@@ -4,7 +4,7 @@ _base_ = ["coco_vitdet_short.py"]
 
 version = 1
 
-source = "ours: the parts of coco_vitdet_short at a size for vit_nano and two CPU cores; a network without its deep heads"
+source = "ours: the parts of coco_vitdet_short at a size for vit_nano and two CPU cores, with shallow heads"
 
 expected = {"_delete_": True}  # not yet measured; "_delete_" drops what the base file has
 

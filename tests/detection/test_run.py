@@ -98,7 +98,7 @@ def test_edited_detections_are_found(out: Path, tmp_path: Path, capsys: pytest.C
     changed = [{**each, "score": 0.99} if place == 0 else each for place, each in enumerate(found)]
     (copy / "detections.json").write_text(json.dumps(changed))
     assert main(["verify", str(copy)]) == 1
-    assert "of 24 items are not what the table and its file say" in capsys.readouterr().out
+    assert "of 24 items are not what the table" in capsys.readouterr().out
 
 
 def test_the_official_set_that_is_missing_says_what_to_fetch(

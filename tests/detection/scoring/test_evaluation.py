@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 
 from benchmarks.verify.stored_predictions import check_stored_predictions
 from detection.data.annotation_file import AnnotationFile, read_annotations
+from detection.data.ground_truth import DetectionDataset
 from detection.data.samples import ImageDetections
 from detection.evaluation import DetectionMetric
 from detection.scoring.coco_metric import score_split
@@ -23,6 +23,7 @@ from detection.scoring.image_scores import ImageScores
 from detection.scoring.metric_names import MATCHES_ENTRY, make_metric_specs
 from detection.scoring.rescore import select_images
 from detection.scoring.results_file import read_results
+from detection.tasks import COCOFOLDER, CocofolderTask
 from foundation.errors import BenchError, DataError, IncompleteError, NonFiniteError, RecordError
 from results.records.record import Record
 from results.statistics.average_precision.scores import compute_without_groups
@@ -187,9 +188,10 @@ def test_two_runs_are_compared_by_their_matches(truth: AnnotationFile, tmp_path:
 
 def check(folder: Path, record: Record, truth: AnnotationFile) -> list[tuple[str, str]]:
     """Return state and text of the check of stored detections."""
-    dataset = SimpleNamespace(splits={"test": truth.split}, categories=truth.categories)
-    task: Any = SimpleNamespace(domain="detection", find_dataset=lambda root, test_only: dataset)
-    return [(each[1], each[2]) for each in check_stored_predictions(folder, record, task, folder)]
+    dataset = DetectionDataset("cocofolder", folder, {"test": truth.split}, truth.categories, has_masks=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CocofolderTask, "find_dataset", lambda self, root, test_only: dataset)
+        return [(each[1], each[2]) for each in check_stored_predictions(folder, record, COCOFOLDER, folder)]
 
 
 def test_stored_detections_are_scored_again(truth: AnnotationFile, tmp_path: Path) -> None:
