@@ -97,16 +97,19 @@ class DetectionMetric(BaseMetric):
         """
         # mmengine gathers named tuples as plain ones
         rows = sorted((_ImageRows(*each) for each in results), key=lambda each: each.item)
+        # with several processes the last batch may be filled up; mmengine cuts that, and this makes sure
         self._require_complete([each.item for each in rows])
         detections = sort_detections(_join_rows(rows, self.has_masks))
         if self.result_file is not None:
             self.result_file.parent.mkdir(parents=True, exist_ok=True)
+            # in one fixed order, so that two runs of one model write the same file
             write_detections(self.result_file, self.split, self.categories, detections)
         found = score_kinds(self.split, self.categories, detections)
         self.scores = list_scores(found)
         self.match_tables = {prefix: each.matches for prefix, each in found.items()}
         self.class_scores = name_class_scores(found, self.categories)
         self.second_implementation = {prefix: each.second for prefix, each in found.items()}
+        # a found object is one with a box at IoU 0.50, also where masks are compared
         self.image_scores = score_images(self.split, detections, found["box"].matches)
         self.counts = count_detections(self.split, detections)
         return dict(self.scores)

@@ -75,6 +75,7 @@ def score_split(
         raise DataError("there are no masks to compare; only boxes can be scored")
     if split.annotations.is_crowd.all():
         raise DataError("the ground truth has no object other than crowds, so there is no AP")
+    # built from our columns, not from the file: what was read and checked is what is scored
     truth = _build_truth(split, categories, kind)
     results = _list_results(split, categories, detections, kind)
     # nothing to print: the callers say what was found
@@ -83,6 +84,7 @@ def score_split(
         matches = _collect_matches(evaluator, split, categories)
         stated = _summarize(evaluator)
         theirs = _evaluate_second(truth, results, kind) if results else stated
+    # from the matches alone, as everybody will compute it later who has the run's folder
     scores = {name: compute_detection_score(matches, name) for name in SCORE_NAMES}
     ours = np.array([-1.0 if scores[name] is None else float(scores[name] or 0.0) / 100 for name in SCORE_NAMES])
     _require_agreement(kind, "bench's accumulation", stated, ours)
@@ -202,6 +204,7 @@ def _collect_matches(evaluator: Any, split: DetectionSplit, categories: Sequence
     detections: list[tuple[Any, ...]] = []
     objects: list[tuple[int, int, list[int]]] = []
     weights = 1 << np.arange(len(evaluator.params.iouThrs))
+    # pycocotools sorts category ids and image ids, which is our order already
     for label in range(len(categories)):
         start = label * num_areas * num_images
         for image in range(num_images):
