@@ -17,7 +17,7 @@ from detection.scoring.detections import DetectionColumns, sort_detections
 from detection.scoring.image_scores import ImageScores, score_images
 from detection.scoring.score_kinds import count_detections, list_scores, name_class_scores, score_kinds
 from foundation.array_types import FloatArray, IntArray
-from foundation.errors import IncompleteError, NonFiniteError
+from foundation.errors import BenchError, IncompleteError, NonFiniteError
 from results.statistics.average_precision.match_tables import MatchTable
 
 
@@ -76,6 +76,7 @@ class DetectionMetric(BaseMetric):
 
         Raises:
             NonFiniteError: an output of the network is not finite.
+            BenchError: masks are scored, and the detector gives none.
         """
         for sample in data_samples:
             boxes = sample.boxes.double().numpy().reshape(-1, 4)
@@ -84,6 +85,11 @@ class DetectionMetric(BaseMetric):
                 raise NonFiniteError(
                     f"the outputs for image {self.split.images[sample.item].name} are not finite, so it has no "
                     "detections; the weights are too large (lower optimizer.lr) or damaged"
+                )
+            if self.has_masks and (sample.masks is None or len(sample.masks) != len(scores)):
+                raise BenchError(
+                    f"{len(scores)} detections of image {self.split.images[sample.item].name} do not come with a mask "
+                    "each; masks are scored, so the detector must give them"
                 )
             # corners to left, top, width and height: in float64, so that nothing is rounded
             boxes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)

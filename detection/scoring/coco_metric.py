@@ -83,7 +83,7 @@ def score_split(
         evaluator = _evaluate(truth, results, kind)
         matches = _collect_matches(evaluator, split, categories)
         stated = _summarize(evaluator)
-        theirs = _evaluate_second(truth, results, kind) if results else stated
+        theirs = _evaluate_second(truth, results, kind)
     # from the matches alone, as everybody will compute it later who has the run's folder
     scores = {name: compute_detection_score(matches, name) for name in SCORE_NAMES}
     ours = np.array([-1.0 if scores[name] is None else float(scores[name] or 0.0) / 100 for name in SCORE_NAMES])
@@ -190,7 +190,10 @@ def _evaluate_second(truth: dict[str, Any], results: list[dict[str, Any]], kind:
     kept = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
     plain = [{name: each[name] for name in kept if name in each} for each in truth["annotations"]]
     whole = faster_coco_eval.COCO({**truth, "annotations": plain})
-    found = whole.loadRes([dict(each) for each in results])
+    if results:
+        found = whole.loadRes([dict(each) for each in results])
+    else:
+        found = faster_coco_eval.COCO({**truth, "annotations": []})
     evaluator = faster_coco_eval.COCOeval_faster(whole, found, kind)
     evaluator.evaluate()
     evaluator.accumulate()
