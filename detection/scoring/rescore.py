@@ -54,6 +54,7 @@ def select_images(split: DetectionSplit, names: Collection[str]) -> DetectionSpl
         split: all images.
         names: of the images to keep; others are ignored.
     """
+    # by name, not by number: the table of a limited run has the numbers of the limited split
     wanted = set(names)
     kept = np.array([image.name in wanted for image in split.images], np.bool_)
     if kept.all():

@@ -83,6 +83,7 @@ def join_match_tables(tables: Mapping[str, MatchTable]) -> MatchArray:
         if kind not in tables:
             continue
         table = tables[kind]
+        # zeros first: a file must not hold what was in memory before
         detections = np.zeros(len(table.labels), MATCH_DTYPE)
         detections["role"], detections["label"], detections["image"] = 2 * role, table.labels, table.images
         detections["score"], detections["found"], detections["wrong"] = table.scores, table.found, table.wrong
@@ -105,11 +106,13 @@ def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTabl
     """
     if rows.dtype != MATCH_DTYPE or rows.ndim != 1:
         raise ValueError(f"it holds {rows.ndim}-dimensional {rows.dtype}, not rows of matches")
+    # wide integers, since the products below would overflow
     role, label, image = (rows[name].astype(np.int64) for name in ("role", "label", "image"))
     if len(rows) and (role.max() > 3 or label.min() < 0 or label.max() > MAX_LABEL):
         raise ValueError("a row has a role or a label that cannot be")
     if len(rows) and (image.min() < 0 or image.max() >= num_images):
         raise ValueError(f"a row is of an image beyond the {num_images} of the table")
+    # one rising number for the three keys of the order
     place = (role * (MAX_LABEL + 1) + label) * num_images + image
     if (np.diff(place) < 0).any():
         raise ValueError("its rows are not sorted by label and image")
@@ -117,6 +120,7 @@ def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTabl
     # each pair of a label and an image has one number of objects
     if (np.diff(place[is_object]) == 0).any():
         raise ValueError("it counts the objects of an image twice")
+    # what follows holds for detections; of objects "found" is a number
     detections = rows[~is_object]
     if not np.isfinite(detections["score"]).all():
         raise ValueError("a score is not a finite number")
@@ -124,6 +128,7 @@ def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTabl
         raise ValueError("a detection is matched at a threshold that there is not")
     if (detections["found"] & detections["wrong"]).any():
         raise ValueError("a detection is both right and wrong")
+    # equal scores keep the order of the results file, so only a rise is wrong
     falls = (np.diff(place[~is_object]) != 0) | (np.diff(detections["score"]) <= 0)
     if not falls.all():
         raise ValueError("the detections of an image are not sorted by their scores")

@@ -118,6 +118,11 @@ def test_each_image_once(truth: AnnotationFile) -> None:
         evaluate(truth, [*answers, answers[1]])
 
 
+def test_masks_that_are_scored_must_be_there(truth: AnnotationFile) -> None:
+    with pytest.raises(BenchError, match=r"2 detections of image b.png do not come with a mask each"):
+        evaluate(truth, make_answers(with_masks=False))
+
+
 @pytest.mark.parametrize("what", ["flag", "boxes", "scores"])
 def test_outputs_that_are_not_finite_are_no_detections(truth: AnnotationFile, what: str) -> None:
     answer = make_answers()[0]
@@ -184,6 +189,9 @@ def test_two_runs_are_compared_by_their_matches(truth: AnnotationFile, tmp_path:
     other = store_run(tmp_path / "other", evaluate(truth, worse), "b")
     found = compare_backbones([one], [other])
     assert found.difference > 0 and found.resampling_unit == "items only"
+    # three images are left out one by one; the second makes the difference
+    assert found.better[0].item == "b.png"
+    assert found.uses_pseudo_values and found.num_groups is None
 
 
 def check(folder: Path, record: Record, truth: AnnotationFile) -> list[tuple[str, str]]:
