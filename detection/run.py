@@ -76,6 +76,7 @@ def run_protocol(cell: DetectionCell, run_folder: Path) -> TaskOutcome:
             found.has_masks,
             created=request.build_backbone(cell.plan.backbone_kwargs),
         )
+        # counted before the training, so that a model that cannot be counted fails at once
         cost = count_detector_cost(model, recipe.size)
     read = cell.read_image
     val = DetectionTestDataset(found.splits["val"], recipe.size, read) if "val" in found.splits else None
@@ -95,6 +96,7 @@ def run_protocol(cell: DetectionCell, run_folder: Path) -> TaskOutcome:
         device=request.device,
         collate_fn=collate_as_lists,
         run_id=request.run_id,
+        # micro-batches hold whole groups of images whose losses are normalized together
         norm_group=recipe.norm_group,
     )
     trained = train_model(job)
@@ -115,6 +117,7 @@ def count_detector_cost(model: Detector, size: int) -> DetectorCost:
         model: the detector.
         size: side of the square input, pixels.
     """
+    # zeros will do: the counts depend on shapes alone
     images = [torch.zeros(1, 3, size, size)]
     backbone, whole = (compute_complexity(part, images).as_dict() for part in (model.backbone, model))
     return DetectorCost(backbone, whole)

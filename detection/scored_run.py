@@ -43,12 +43,14 @@ def describe_scores(dataset: DetectionDataset, metric: DetectionMetric, folder: 
         metric: after its evaluation of the test split, for which its results file was written to the folder.
         folder: the run's folder.
     """
+    # anything here may be null or missing in a record of somebody else; readers check what they need
     return {
         "classes": len(dataset.categories),
         "has_masks": dataset.has_masks,
         "counts": metric.counts,
         "second_implementation": metric.second_implementation,
         "AP_by_class": metric.class_scores,
+        # written first: a complete record never lacks the files that it names
         MATCHES_ENTRY: write_matches(folder, metric.match_tables),
         "detections": {"file": DETECTIONS_FILE, "sha256": sha256_file(folder / DETECTIONS_FILE)},
     }

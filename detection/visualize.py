@@ -82,10 +82,12 @@ def draw_detection_run(folder: Path, record: Record, dataset: DetectionDataset) 
     split = dataset.splits["test"]
     places = {image.name: place for place, image in enumerate(split.images)}
     columns = read_item_table(folder, record).columns
+    # F1 of an image and not its AP: with a handful of objects AP jumps with the order of equal scores
     ranks = rank_items(columns["name"], columns["F1"])
     for rank in ranks:
         if rank.name not in places or not split.images[places[rank.name]].path.is_file():
             raise DataError(f"image {rank.name} is no longer there, so it cannot be drawn; restore the data")
+    # the file has the detections of all images; those of three are kept
     wanted = {split.images[places[rank.name]].id for rank in ranks}
     found = read_detections(folder, wanted)
     names = [category.name for category in dataset.categories]
@@ -184,6 +186,7 @@ def decode_mask(mask: InstanceMask, size: tuple[int, int]) -> NDArray[np.bool_]:
         size: height and width of the image, pixels.
     """
     if not isinstance(mask, dict):
+        # pycocotools fills polygons as the metric does, so the picture shows what is compared
         outlines = [outline.ravel().tolist() for outline in mask]
         mask = coco_mask.merge(coco_mask.frPyObjects(outlines, *size))
     return np.asarray(coco_mask.decode(mask), bool)
@@ -229,6 +232,7 @@ def draw_panels(
         for name, objects in ((f"truth: {len(truth)} objects", truth), (f"found: the best {len(detected)}", detected))
     ]
     grid = arrange_grid(panels, num_columns=2, gap=6)
+    # a class has its own color in every picture, whether or not others occur
     present = sorted({each.label for each in (*truth, *detected)})
     entries = [(get_color(make_palette(), choose_color(label)), names[label]) for label in present]
     parts = [draw_text_lines([shorten_text(heading, grid.width - 8)], grid.width), grid]
@@ -249,6 +253,7 @@ def draw_objects(image: NDArray[np.uint8], objects: Sequence[DrawnObject], width
         width: width of the panel, pixels.
     """
     colors = make_palette()
+    # masks are mixed at the size of the image, because that is the size at which they were scored
     mixed = image.astype(np.float32)
     for each in objects:
         if each.mask is not None and each.mask.shape == mixed.shape[:2]:
@@ -263,6 +268,7 @@ def draw_objects(image: NDArray[np.uint8], objects: Sequence[DrawnObject], width
         left, top, box_width, box_height = (factor * value for value in each.box)
         frame = (left, top, left + max(box_width, 1), top + max(box_height, 1))
         color = get_color(colors, choose_color(each.label))
+        # a crowd is thin: it is no object that has to be found
         pen.rectangle(frame, outline=color, width=1 if each.is_crowd else 2)
     for each in objects:  # the names after all frames, which would cross them
         _draw_caption(pen, each, factor, panel.size)
@@ -276,6 +282,7 @@ def _draw_caption(pen: ImageDraw.ImageDraw, drawn: DrawnObject, factor: float, s
     length, height = round(font.getlength(text)) + 4, 14
     left = min(max(0, round(factor * drawn.box[0])), max(0, size[0] - length))
     top = round(factor * drawn.box[1])
+    # above the box, or inside of it where the box touches the upper border
     top = top - height if top >= height else min(top, size[1] - height)
     color = get_color(make_palette(), choose_color(drawn.label))
     pen.rectangle((left, top, left + length, top + height), fill=color)
