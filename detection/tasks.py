@@ -211,6 +211,7 @@ class CocofolderTask(DetectionTask):
     summary = "your own images with a COCO json, YOLO labels or VOC xml files (docs/guides/your-own-data.md)"
     expected: Mapping[str, int] = MappingProxyType({})  # no official counts: every user's folder is different
     has_official_counts = False
+    data_options = ("exclude",)
 
     def find_dataset(self, root: Path, *, test_only: bool = False) -> DetectionDataset:
         """Find the user's images and annotations in ``root`` itself."""

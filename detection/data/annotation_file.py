@@ -103,10 +103,12 @@ class _AnnotationReader:
         self.images: dict[int, DetectionImage] = {}
         self.categories: dict[int, Category] = {}
         self.objects: list[_Object] = []
-        # masks wait for the size of their image, which may come later in the file
+        # masks of images that come later in the file wait for their size; as Python objects they take four times the
+        # memory, so others are converted at once
         self.raw_masks: dict[int, Any] = {}
         self.counts: Counter[str] = Counter()
         self._names: dict[str, int] = {}
+        self._category_names: set[str] = set()
 
     def add_image(self, row: dict[str, Any]) -> None:
         """Add a row of the table ``images``."""
@@ -140,8 +142,9 @@ class _AnnotationReader:
             raise DataError(f"{self.path}: category {number} has the name {shorten_value(name)}; write a text")
         if number in self.categories:
             raise DataError(f"{self.path}: category {number} is listed twice; give each category an id of its own")
-        if any(name == each.name for each in self.categories.values()):
+        if name in self._category_names:
             raise DataError(f"{self.path}: two categories have the name {shorten_value(name)}; join or rename them")
+        self._category_names.add(name)
         self.categories[number] = Category(number, name)
 
     def add_object(self, row: dict[str, Any]) -> None:
@@ -165,11 +168,22 @@ class _AnnotationReader:
             raise DataError(f"{where} has iscrowd {shorten_value(crowd)}; write 0 or 1")
         self.counts["objects without iscrowd, which count as single ones"] += crowd is None
         self.counts["objects with the field ignore, which is not used, as in pycocotools"] += bool(row.get("ignore"))
+        mask = None
         if raw_mask not in (None, []):
-            self.raw_masks[len(self.objects)] = raw_mask
+            if image in self.images:
+                mask = self._convert_mask(raw_mask, image, number)
+            else:
+                self.raw_masks[len(self.objects)] = raw_mask
         self.objects.append(
-            _Object(image, number, category, box, math.nan if area is None else float(area), bool(crowd), None)
+            _Object(image, number, category, box, math.nan if area is None else float(area), bool(crowd), mask)
         )
+
+    def _convert_mask(self, value: Any, image: int, number: int) -> InstanceMask | None:
+        """Convert the mask of an object of a known image."""
+        try:
+            return parse_mask(value, self.images[image].height, self.images[image].width)
+        except ValueError as error:
+            raise DataError(f"{self.path}: annotation {number} {error}; correct it") from error
 
     def finish(self) -> AnnotationFile:
         """Join images, categories and objects."""
@@ -226,12 +240,9 @@ class _AnnotationReader:
 
     def _complete_object(self, row: int, found: _Object) -> _Object:
         """Convert the mask of an object now that its image is known, and compute what the file leaves out."""
-        image, mask, box, area = self.images[found.image], None, found.box, found.area
+        image, mask, box, area = self.images[found.image], found.mask, found.box, found.area
         if row in self.raw_masks:
-            try:
-                mask = parse_mask(self.raw_masks.pop(row), image.height, image.width)
-            except ValueError as error:
-                raise DataError(f"{self.path}: annotation {found.id} {error}; correct it") from error
+            mask = self._convert_mask(self.raw_masks.pop(row), found.image, found.id)
         if mask is not None and (not box or math.isnan(area)):
             pixels, around = measure_mask(mask, image.height, image.width)
             self.counts["objects without bbox, computed from their masks"] += not box

@@ -10,7 +10,7 @@ import numpy as np
 
 from detection.data.ground_truth import Annotations, DetectionDataset, DetectionImage, DetectionSplit
 from detection.data.read_image import read_rgb_image
-from engine.data.decode import open_header
+from engine.data.decode import HEADER_ERRORS, open_header
 from engine.data.duplicates import judge_duplicates
 from engine.data.file_hashes import EMPTY_DIGESTS, FileHashes, hash_files
 from engine.data.item_limits import spread_indices
@@ -21,6 +21,9 @@ from foundation.plural import format_count
 
 SAMPLED_IMAGES = 50
 """Images of each split that are opened when only a sample is checked."""
+
+SAMPLED_HEADERS = 1_000
+"""Images of each split whose headers are read before every run: a wrong size would else end it hours later."""
 
 AnnotationComparer = Callable[[DetectionDataset], Sequence[str]]
 
@@ -35,8 +38,9 @@ def check_detection_data(
 
     Args:
         dataset: the data set as read.
-        decode: how many images are opened: ``none``, ``sample`` or ``all``. An image that a run reads is compared with
-            the size that the annotations state, so nothing wrong is trained on or scored without that either.
+        decode: how many images are opened: ``none`` (the headers of a sample alone), ``sample`` or ``all``. An image
+            that a run reads is compared with the size that the annotations state, so nothing wrong is trained on or
+            scored without that either.
         official_counts: images of each split of the official data set; ``None`` if there is no official one.
         compare_annotations: returns how the annotations differ from the official ones, one sentence each.
 
@@ -48,6 +52,7 @@ def check_detection_data(
     notes = [*dataset.notes, *(_describe_split(name, each) for name, each in dataset.splits.items())]
     if not dataset.has_masks:
         notes.append("boxes alone: there is no mask AP")
+    # before images are opened, as it is quicker
     for name, each in dataset.splits.items():
         _require_objects(dataset, name, each)
         _open_images(name, each.images, decode)
@@ -104,6 +109,8 @@ def _describe_split(name: str, split: DetectionSplit) -> str:
 def _open_images(name: str, images: Sequence[DetectionImage], decode: DecodeLevel) -> None:
     """Open images and compare their sizes with what the annotations state."""
     if decode == "none":
+        for index in spread_indices(len(images), SAMPLED_HEADERS):
+            require_stated_size(images[index])
         return
     chosen = range(len(images)) if decode == "all" else spread_indices(len(images), SAMPLED_IMAGES)
     for count, index in enumerate(chosen, start=1):
@@ -121,9 +128,14 @@ def require_stated_size(image: DetectionImage) -> None:
     Raises:
         DataError: it does not, or the file is no image.
     """
-    with open_header(image.path) as header:
-        if sorted(header.size) != sorted((image.width, image.height)):
-            read_rgb_image(image)  # says what is wrong
+    try:
+        with open_header(image.path) as header:
+            # sorted: the orientation tag, which exchanges the sides, is not read here
+            is_right = sorted(header.size) == sorted((image.width, image.height))
+    except HEADER_ERRORS:
+        is_right = False
+    if not is_right:
+        read_rgb_image(image)  # says what is wrong
 
 
 def compute_fingerprint(dataset: DetectionDataset, digests: Mapping[str, Sequence[str]]) -> str:
@@ -133,6 +145,7 @@ def compute_fingerprint(dataset: DetectionDataset, digests: Mapping[str, Sequenc
         dataset: the data set.
         digests: the content digest of each image, by split.
     """
+    # ids too, because results name images and categories by them
     whole = hashlib.sha256(repr([tuple(each) for each in dataset.categories]).encode())
     for split, each in sorted(dataset.splits.items()):
         for image, digest in zip(each.images, digests[split], strict=True):
@@ -151,6 +164,7 @@ def digest_annotations(annotations: Annotations) -> str:
     """
     digest = hashlib.sha256()
     columns = (annotations.images, annotations.ids, annotations.labels, annotations.boxes, annotations.areas)
+    # numbers as they are in memory: a text would round them
     for column in (*columns, annotations.is_crowd):
         digest.update(np.ascontiguousarray(column).tobytes())
     for mask in annotations.masks or ():

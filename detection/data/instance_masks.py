@@ -33,7 +33,9 @@ def parse_mask(value: Any, height: int, width: int) -> InstanceMask | None:
     if value is None or value == []:
         return None
     if isinstance(value, list):
-        return [_parse_polygon(each) for each in value]
+        polygons = [_parse_polygon(each) for each in value]
+        _require_near(polygons, height, width)
+        return polygons
     if isinstance(value, dict):
         return _parse_run_lengths(value, height, width)
     raise ValueError(f"is {shorten_value(value)}, and neither a list of polygons nor run lengths")
@@ -45,13 +47,31 @@ def _parse_polygon(value: Any) -> NDArray[np.float64]:
     if len(value) % 2 or len(value) < 2 * MIN_POINTS:
         # pycocotools would take four numbers for a box
         raise ValueError(f"has a polygon of {len(value)} numbers; it takes x and y of at least {MIN_POINTS} points")
+    # by type, as numpy would take texts and truth values for numbers too
+    if not set(map(type, value)) <= {int, float}:
+        raise ValueError("has a polygon with something else than numbers in it")
     try:
         points = np.array(value, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("has a polygon with something else than numbers in it") from error
-    if points.ndim != 1 or not np.isfinite(points).all() or any(isinstance(each, bool) for each in value):
-        raise ValueError("has a polygon with something else than finite numbers in it")
+    except OverflowError as error:
+        raise ValueError("has a polygon with a number that is too large") from error
+    if not np.isfinite(points).all():
+        raise ValueError("has a polygon with a number that is too large")
     return points.reshape(-1, 2)
+
+
+def _require_near(polygons: PolygonMask, height: int, width: int) -> None:
+    """Refuse polygons that reach farther out of their image than its longer side.
+
+    pycocotools walks along each outline in steps of a fifth of a pixel, and keeps every step: one corner at 10^8 px
+    takes the memory of the machine, and may end the process.
+    """
+    side = max(height, width)
+    for points in polygons:
+        if points.min() < -side or points.max() > 2 * side:
+            raise ValueError(
+                f"has a polygon from {points.min():g} to {points.max():g}, far outside of its image of {width} x "
+                f"{height} px; x and y are pixels of this image"
+            )
 
 
 def _parse_run_lengths(value: dict[str, Any], height: int, width: int) -> RleMask:
@@ -69,6 +89,7 @@ def _parse_run_lengths(value: dict[str, Any], height: int, width: int) -> RleMas
             )
         packed: RleMask = coco_mask.frPyObjects({"size": size, "counts": counts}, height, width)
         return packed
+    # pycocotools reads beyond the end of what is no such text
     if not isinstance(counts, str) or not counts.isascii():
         raise ValueError("has run lengths without counts (a list or COCO's compressed text)")
     packed = {"size": [height, width], "counts": counts.encode()}
