@@ -22,6 +22,7 @@ from benchmarks.cli.main import build_parser
 from benchmarks.task_registry import TASKS
 from classification import recipe as classification
 from classification.as_is.settings import ClassifierSettings
+from detection.as_is.settings import DetectionSettings
 from detection.recipe import DetectionRecipe
 from engine.recipe import TrainingRecipe
 from pretraining import recipe as pretraining
@@ -197,6 +198,7 @@ SETTINGS_BY_SECTION: dict[str, tuple[type[BaseModel], ...]] = {
     "Finished classifiers": (ClassifierSettings,),
     "Segmentation": (SegmentationRecipe,),
     "Finished segmentation models": (SegmentationSettings,),
+    "Finished detectors": (DetectionSettings,),
     "Detection": (DetectionRecipe,),
     "Tracking": (TrackingRecipe,),
     "Finished trackers": (EvaluationSettings,),

@@ -1,4 +1,4 @@
-"""``bench profile NAME...``: measure the cost of backbones, or of complete trackers with ``--task tracking``."""
+"""``bench profile NAME...``: measure the cost of backbones, or of complete trackers and detectors with ``--task``."""
 
 from __future__ import annotations
 
@@ -32,11 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save", nargs="?", type=Path, const=Path("runs"), metavar="DIR",
         help="also keep the timings in this folder of runs (runs/ if none is given), where leaderboards take them up",
     )  # fmt: skip
-    parser.add_argument("--task", choices=("tracking",), help="profile the complete tracker instead of the backbone")
-    parser.add_argument("--protocol", help="with --task: protocol of the tracker; default: ostrack256")
+    text = "profile the complete tracker or detector instead of the backbone"
+    parser.add_argument("--task", choices=("tracking", "detection"), help=text)
+    parser.add_argument("--protocol", help="with --task: its protocol; default: ostrack256, and vitdet for detection")
     parser.add_argument(
         "--runtime", choices=RUNTIMES,
-        help="with --task: runtime of the tracker (precision: --set runtime_precision=f32, bf16 or int8); "
+        help="with --task tracking: runtime of the tracker (precision: --set runtime_precision=f32, bf16 or int8); "
         "default: torch",
     )  # fmt: skip
     parser.add_argument(
@@ -56,11 +57,16 @@ def main(options: Namespace) -> int:
     # a profile takes up to minutes, so a misspelled last name must not be found only at the end
     for name in options.names:
         get_card(name)
-    profiles = _profile_trackers(options, device) if options.task else _profile_backbones(options, device)
+    measure, format_table = {
+        None: (_profile_backbones, format_backbone_table),
+        "tracking": (_profile_trackers, format_tracker_table),
+        "detection": (_profile_detectors, format_detector_table),
+    }[options.task]
+    profiles = measure(options, device)
     if options.json:
         write_json(profiles)
     else:
-        write_stdout(format_tracker_table(profiles) if options.task else format_backbone_table(profiles))
+        write_stdout(format_table(profiles))
     # after the table, which took minutes and would be lost with a folder that cannot be written
     saved = [] if options.save is None else [save_profile_timing(options.save, profile) for profile in profiles]
     if saved and not options.json:
@@ -77,7 +83,13 @@ def _reject_unused_options(options: Namespace) -> None:
     # False, 0 and empty lists do not occur as values that a user can give here, so truth means "was given"
     if options.task is None:
         idle = [word for word in ("protocol", "runtime", "overrides") if getattr(options, word)]
-        hint = "belongs to the protocol of a task; add --task tracking"
+        hint = "belongs to the protocol of a task; add --task tracking or --task detection"
+    elif options.task == "detection":
+        idle = [word for word in ("img_size", "batch", "dtype", "save", "runtime") if getattr(options, word)]
+        hint = (
+            "has no meaning for --task detection: its protocol sets the size (--set size=512), one image is timed in "
+        )
+        hint += "torch, and leaderboards have the timings of backbones"
     else:
         idle = [word for word in ("img_size", "batch", "dtype", "save") if getattr(options, word)]
         hint = "has no meaning for --task tracking: its protocol sets the crops, a tracker sees one frame at a time, "
@@ -101,6 +113,14 @@ def _profile_trackers(options: Namespace, device: str) -> list[dict[str, Any]]:
     ]
 
 
+def _profile_detectors(options: Namespace, device: str) -> list[dict[str, Any]]:
+    from detection.profile import load_profiled_recipe, profile_detector
+
+    protocol = options.protocol or "vitdet"
+    recipe = load_profiled_recipe(protocol, options.overrides)
+    return [{"protocol": protocol, **profile_detector(name, recipe, device)} for name in options.names]
+
+
 def _profile_backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
     from backbones.cost.profile import profile_backbone
 
@@ -109,6 +129,36 @@ def _profile_backbones(options: Namespace, device: str) -> list[dict[str, Any]]:
         profile_backbone(name, img_size=options.img_size, batch_size=batch, device=device, dtype=dtype)
         for name in options.names
     ]
+
+
+def format_detector_table(profiles: list[dict[str, Any]]) -> str:
+    """Format the profiles of detectors as an aligned table, followed by an explanation of the numbers."""
+    head = [
+        "backbone", "protocol", "pixels", "backbone: params M", "GMACs", "ms", "whole: params M", "GMACs", "ms", "p90",
+        "end to end ms", "p90",
+    ]  # fmt: skip
+    rows = []
+    for profile in profiles:
+        row = [profile["name"], profile["protocol"], str(profile["img_size"])]
+        # the whole model is timed twice: all its parts with as many regions as they may have, and a photograph
+        for part, timed in (("backbone", ["backbone"]), ("whole_model", ["network", "end_to_end"])):
+            counts = profile["counts"][part]
+            row += [f"{counts['parameters'] / 1e6:.3f}", f"{counts['macs'] / 1e9:.4g}"]
+            for name in timed:
+                row.append(f"{profile[name]['median']:.2f}")
+                row += [f"{profile[name]['p90']:.2f}"] if name != "backbone" else []
+        rows.append(row)
+    where = profiles[0]["where"]
+    below = [
+        f"{where['device']} ({where['chip']}), {format_count(where['threads'], 'thread')}, {where['runtime']}, "
+        f"{where['precision']}, torch {where['torch']}; batch 1, random weights, 80 classes with masks.",
+        "whole: backbone, pyramid, proposal network and heads, with as many regions as inference keeps, whatever an "
+        "image holds; MACs are counted so, too.",
+        f"end to end: from the pixels of a photograph of {where['image']} px to boxes and masks; how many boxes there "
+        "are depends on the weights.",
+        f"ms: median, after {where['warm_up']} calls of warm-up; raw timings: --json.",
+    ]
+    return align_columns([head, *rows]) + "\n\n" + "\n".join(below)
 
 
 def format_tracker_table(profiles: list[dict[str, Any]]) -> str:
