@@ -26,7 +26,8 @@ from detection.data.ground_truth import (
 from detection.data.read_image import read_rgb_image
 from detection.data.samples import ImageDetections
 from detection.evaluation import DetectionMetric
-from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
+from detection.scored_run import describe_scores, make_metric_values
+from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores
 from engine.data.control_task import draw_noise, shuffle_items
 from engine.task import Task, TaskOutcome
@@ -121,7 +122,9 @@ def resize_mask(mask: InstanceMask, old: Size, new: Size) -> InstanceMask:
     if old == new:
         return mask
     if not isinstance(mask, dict):
+        # corners of pixels are at whole numbers in both images, so a factor is all that moves
         return [outline * (new[1] / old[1], new[0] / old[0]) for outline in mask]
+    # nearest: a mask has no values between 0 and 1
     pixels = cv2.resize(coco_mask.decode(mask), new[::-1], interpolation=cv2.INTER_NEAREST)
     packed: RleMask = coco_mask.encode(np.asfortranarray(pixels, np.uint8))
     return packed
@@ -144,6 +147,7 @@ def exchange_objects(dataset: DetectionDataset, seed: int) -> DetectionDataset:
 
 
 def _exchange_within(split: DetectionSplit, seed: int) -> DetectionSplit:
+    # image i gets all objects of image owners[i], so that numbers and sizes of objects stay those of the data set
     owners = shuffle_items(range(len(split)), seed)
     found, images = split.annotations, split.images
     ranges = [found.find_rows(owner) for owner in owners]
@@ -153,13 +157,15 @@ def _exchange_within(split: DetectionSplit, seed: int) -> DetectionSplit:
         np.array([(images[place].height, images[place].width) for place in chosen], float).reshape(-1, 2)
         for chosen in (found.images[rows], places)
     )
-    factors = (new / old)[:, ::-1]  # of width and height
+    # (height, width) to (width, height): boxes are left, top, width, height
+    factors = (new / old)[:, ::-1]
     sizes = [((int(a[0]), int(a[1])), (int(b[0]), int(b[1]))) for a, b in zip(old, new, strict=True)]
     moved = Annotations(
         images=places.astype(np.int64),
         ids=found.ids[rows],
         labels=found.labels[rows],
         boxes=found.boxes[rows] * np.concatenate([factors, factors], 1),
+        # the area is that of the mask, which is stretched in both directions
         areas=found.areas[rows] * factors.prod(1),
         is_crowd=found.is_crowd[rows],
         masks=None if found.masks is None else ScaledMasks(found.masks, rows, sizes),
@@ -179,10 +185,12 @@ def answer_mean_objects(dataset: DetectionDataset, task: Task, folder: Path) -> 
         folder: the run's folder, where detections and matches are written.
     """
     guesses = _make_guesses(dataset)
+    # every answer is scored by the metric of a run, so that the comparison is of answers alone
     scored = {name: _score_guess(dataset, guess) for name, guess in guesses.items()}
     primary = task.metrics[0].name
     best = max(scored, key=lambda name: scored[name].scores[primary])
-    metric = _score_guess(dataset, guesses[best], folder / RESULT_FILE)
+    # again, because the file of detections must be that of the better answer
+    metric = _score_guess(dataset, guesses[best], folder / DETECTIONS_FILE)
     split = dataset.splits["test"]
     return TaskOutcome(
         metrics=make_metric_values(task, metric.scores, len(split)),
@@ -208,6 +216,7 @@ def _make_guesses(dataset: DetectionDataset) -> Mapping[str, Callable[[int], Gue
         # a box thinner than a cell is drawn as one cell
         cells[:, 2:] = np.maximum(cells[:, 2:], cells[:, :2] + 1)
         counts.update(tuple(row) for row in np.concatenate([guess.labels[:, None], cells], 1).tolist())
+    # the count is the score: a box that is right more often stands before one that is right less often
     frequent = counts.most_common(MAX_GUESSES)
     top = max(1, frequent[0][1]) if frequent else 1
     rows = np.array([row for row, _ in frequent]).reshape(-1, 5)
@@ -221,10 +230,12 @@ def _make_guesses(dataset: DetectionDataset) -> Mapping[str, Callable[[int], Gue
 def _list_objects(split: DetectionSplit, place: int) -> GuessedObjects:
     """Return the objects of an image, the largest first, and scores that fall."""
     rows, image = split.annotations.find_rows(place), split.images[place]
+    # a crowd is no object that one could name
     kept = np.flatnonzero(~split.annotations.is_crowd[rows])[:MAX_GUESSES]
     boxes, labels = split.annotations.boxes[rows][kept], split.annotations.labels[rows][kept]
     order = np.argsort(-boxes[:, 2:].prod(1), kind="stable")
     boxes = boxes[order] / (image.width, image.height, image.width, image.height)
+    # annotated boxes may end a pixel outside of the image
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).clip(0, 1)
     return GuessedObjects(corners, labels[order], 1 - np.arange(len(order)) / (2 * MAX_GUESSES))
 
@@ -241,6 +252,7 @@ def _score_guess(
         masks = [_fill_box(box, (image.height, image.width)) for box in boxes] if dataset.has_masks else None
         tensors = (torch.from_numpy(boxes).float(), torch.from_numpy(found.scores).float())
         metric.process({}, [ImageDetections(item, *tensors, torch.from_numpy(found.labels), masks)])
+    # mmengine sets the metric's attributes here
     metric.evaluate(len(split))
     return metric
 

@@ -17,7 +17,7 @@ from detection.scoring.detections import DetectionColumns, sort_detections
 from detection.scoring.image_scores import ImageScores, score_images
 from detection.scoring.score_kinds import count_detections, list_scores, name_class_scores, score_kinds
 from foundation.array_types import FloatArray, IntArray
-from foundation.errors import IncompleteError, NonFiniteError
+from foundation.errors import BenchError, IncompleteError, NonFiniteError
 from results.statistics.average_precision.match_tables import MatchTable
 
 
@@ -76,6 +76,7 @@ class DetectionMetric(BaseMetric):
 
         Raises:
             NonFiniteError: an output of the network is not finite.
+            BenchError: masks are scored, and the detector gives none.
         """
         for sample in data_samples:
             boxes = sample.boxes.double().numpy().reshape(-1, 4)
@@ -84,6 +85,11 @@ class DetectionMetric(BaseMetric):
                 raise NonFiniteError(
                     f"the outputs for image {self.split.images[sample.item].name} are not finite, so it has no "
                     "detections; the weights are too large (lower optimizer.lr) or damaged"
+                )
+            if self.has_masks and (sample.masks is None or len(sample.masks) != len(scores)):
+                raise BenchError(
+                    f"{len(scores)} detections of image {self.split.images[sample.item].name} do not come with a mask "
+                    "each; masks are scored, so the detector must give them"
                 )
             # corners to left, top, width and height: in float64, so that nothing is rounded
             boxes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)
@@ -97,16 +103,19 @@ class DetectionMetric(BaseMetric):
         """
         # mmengine gathers named tuples as plain ones
         rows = sorted((_ImageRows(*each) for each in results), key=lambda each: each.item)
+        # with several processes the last batch may be filled up; mmengine cuts that, and this makes sure
         self._require_complete([each.item for each in rows])
         detections = sort_detections(_join_rows(rows, self.has_masks))
         if self.result_file is not None:
             self.result_file.parent.mkdir(parents=True, exist_ok=True)
+            # in one fixed order, so that two runs of one model write the same file
             write_detections(self.result_file, self.split, self.categories, detections)
         found = score_kinds(self.split, self.categories, detections)
         self.scores = list_scores(found)
         self.match_tables = {prefix: each.matches for prefix, each in found.items()}
         self.class_scores = name_class_scores(found, self.categories)
         self.second_implementation = {prefix: each.second for prefix, each in found.items()}
+        # a found object is one with a box at IoU 0.50, also where masks are compared
         self.image_scores = score_images(self.split, detections, found["box"].matches)
         self.counts = count_detections(self.split, detections)
         return dict(self.scores)

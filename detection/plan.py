@@ -35,6 +35,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
     """
     protocol = load_protocol(config_file, DetectionRecipe, request.tier, request.overrides)
     recipe, data_report = apply_item_limit(protocol.recipe, data_report)
+    # refused now, because a training would otherwise end after the data were read
     require_even_batch(recipe.batch_size)
     require_whole_groups(recipe, recipe.norm_group, data_report.splits["train"], get_dist_info()[1], IMAGE_WORDS)
     arguments = _choose_backbone_arguments(request, recipe)
@@ -60,6 +61,7 @@ def _choose_backbone_arguments(request: RunRequest, recipe: DetectionRecipe) -> 
     """
     from detection.models.backbone import choose_backbone_kwargs
 
+    # a plain ViT keeps the size of its pre-training, whose positions are resized in every pass
     arguments = choose_backbone_kwargs(recipe, request.card)
     try:
         arguments = place_pooled_norm(request.card, request.start, arguments)

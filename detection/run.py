@@ -20,7 +20,8 @@ from detection.data.read_image import read_rgb_image
 from detection.evaluation import DetectionMetric
 from detection.models.detector import Detector, build_detector
 from detection.recipe import DetectionRecipe
-from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
+from detection.scored_run import describe_scores, make_metric_values
+from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores
 from engine.device import get_dist_info, translate_oom_error
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
@@ -75,6 +76,7 @@ def run_protocol(cell: DetectionCell, run_folder: Path) -> TaskOutcome:
             found.has_masks,
             created=request.build_backbone(cell.plan.backbone_kwargs),
         )
+        # counted before the training, so that a model that cannot be counted fails at once
         cost = count_detector_cost(model, recipe.size)
     read = cell.read_image
     val = DetectionTestDataset(found.splits["val"], recipe.size, read) if "val" in found.splits else None
@@ -94,12 +96,13 @@ def run_protocol(cell: DetectionCell, run_folder: Path) -> TaskOutcome:
         device=request.device,
         collate_fn=collate_as_lists,
         run_id=request.run_id,
+        # micro-batches hold whole groups of images whose losses are normalized together
         norm_group=recipe.norm_group,
     )
     trained = train_model(job)
     # only detections in the test split are written; those of each validation would be thrown away
     tested = evaluate_test_split(
-        replace(job, build_metric=lambda _: _make_metric(found, "test", run_folder / RESULT_FILE)),
+        replace(job, build_metric=lambda _: _make_metric(found, "test", run_folder / DETECTIONS_FILE)),
         trained.weights_path,
     )
     return _make_outcome(cell, model, cost, trained, tested, run_folder)
@@ -114,6 +117,7 @@ def count_detector_cost(model: Detector, size: int) -> DetectorCost:
         model: the detector.
         size: side of the square input, pixels.
     """
+    # zeros will do: the counts depend on shapes alone
     images = [torch.zeros(1, 3, size, size)]
     backbone, whole = (compute_complexity(part, images).as_dict() for part in (model.backbone, model))
     return DetectorCost(backbone, whole)

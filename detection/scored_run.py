@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from detection.data.ground_truth import DetectionDataset
 from detection.evaluation import DetectionMetric
-from detection.scoring.detection_files import write_matches
-from detection.scoring.image_scores import ImageScores, score_images
+from detection.scoring.detection_files import DETECTIONS_FILE, write_matches
 from detection.scoring.metric_names import MATCHES_ENTRY
-from detection.scoring.results_file import read_results
-from detection.scoring.score_kinds import score_kinds
 from engine.task import Task
 from foundation.files import sha256_file
 from results.records.record import MetricValue
-from results.statistics.average_precision.match_tables import MatchTable
-
-RESULT_FILE = "detections.json"
-"""The detections of the test split as a results file of COCO."""
 
 
 def make_metric_values(task: Task, values: Mapping[str, float], num_images: int) -> dict[str, MetricValue]:
@@ -45,33 +35,6 @@ def make_metric_values(task: Task, values: Mapping[str, float], num_images: int)
     }
 
 
-class RescoredSplit(NamedTuple):
-    """What stored detections give: a row for each image, and the matches by kind."""
-
-    image_scores: list[ImageScores]
-    match_tables: dict[str, MatchTable]
-
-
-def rescore_detections(dataset: DetectionDataset, path: Path) -> RescoredSplit:
-    """Score the detections that a run has stored.
-
-    Args:
-        dataset: the data that the run was scored on.
-        path: its file of detections.
-
-    Raises:
-        DataError: the file is not there, or a detection fits no image or category.
-    """
-    split = dataset.splits["test"]
-    detections = read_results(path, split, dataset.categories)
-    # a file without any detection does not say whether it would have had masks
-    if not len(detections):
-        empty = [] if dataset.has_masks else None
-        detections = replace(detections, boxes=np.zeros((0, 4)), masks=empty)
-    tables = {kind: each.matches for kind, each in score_kinds(split, dataset.categories, detections).items()}
-    return RescoredSplit(score_images(split, detections, tables["box"]), tables)
-
-
 def describe_scores(dataset: DetectionDataset, metric: DetectionMetric, folder: Path) -> dict[str, Any]:
     """Return what a record holds besides the metrics, and write the matches of every image to a file.
 
@@ -80,12 +43,14 @@ def describe_scores(dataset: DetectionDataset, metric: DetectionMetric, folder: 
         metric: after its evaluation of the test split, for which its results file was written to the folder.
         folder: the run's folder.
     """
+    # anything here may be null or missing in a record of somebody else; readers check what they need
     return {
         "classes": len(dataset.categories),
         "has_masks": dataset.has_masks,
         "counts": metric.counts,
         "second_implementation": metric.second_implementation,
         "AP_by_class": metric.class_scores,
+        # written first: a complete record never lacks the files that it names
         MATCHES_ENTRY: write_matches(folder, metric.match_tables),
-        "detections": {"file": RESULT_FILE, "sha256": sha256_file(folder / RESULT_FILE)},
+        "detections": {"file": DETECTIONS_FILE, "sha256": sha256_file(folder / DETECTIONS_FILE)},
     }

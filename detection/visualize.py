@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from detection.data.ground_truth import DetectionDataset, DetectionImage, DetectionSplit, InstanceMask
 from detection.data.read_image import read_rgb_image
-from detection.scored_run import RESULT_FILE
+from detection.scoring.detection_files import DETECTIONS_FILE
 from engine.pictures.class_bars import draw_class_bars
 from engine.pictures.encoding import make_picture
 from engine.pictures.item_rank import ItemRank, rank_items
@@ -45,6 +45,9 @@ MASK_OPACITY = 0.45
 
 SURE_SCORE = 0.5
 """Detections are drawn from this score on: of the 100 of an image most are there for the sake of recall."""
+
+MIN_DRAWN = 5
+"""Where fewer have that score, as many of the best are drawn all the same; their scores are beside their names."""
 
 
 class DrawnObject(NamedTuple):
@@ -79,10 +82,12 @@ def draw_detection_run(folder: Path, record: Record, dataset: DetectionDataset) 
     split = dataset.splits["test"]
     places = {image.name: place for place, image in enumerate(split.images)}
     columns = read_item_table(folder, record).columns
+    # F1 of an image and not its AP: with a handful of objects AP jumps with the order of equal scores
     ranks = rank_items(columns["name"], columns["F1"])
     for rank in ranks:
         if rank.name not in places or not split.images[places[rank.name]].path.is_file():
             raise DataError(f"image {rank.name} is no longer there, so it cannot be drawn; restore the data")
+    # the file has the detections of all images; those of three are kept
     wanted = {split.images[places[rank.name]].id for rank in ranks}
     found = read_detections(folder, wanted)
     names = [category.name for category in dataset.categories]
@@ -107,7 +112,7 @@ def read_detections(folder: Path, image_ids: set[int]) -> dict[int, list[Mapping
     Raises:
         DataError: the file is not there, or is no list of detections.
     """
-    path = folder / RESULT_FILE
+    path = folder / DETECTIONS_FILE
     if not path.is_file():
         raise DataError(f"{path} is no longer there, so nothing can be drawn; run again with --fresh")
     try:
@@ -145,7 +150,7 @@ def list_true_objects(split: DetectionSplit, place: int, names: Sequence[str]) -
 def list_detected_objects(
     results: Sequence[Mapping[str, Any]], labels: Mapping[int, int], names: Sequence[str]
 ) -> list[DrawnObject]:
-    """Return the detections of an image with a score of at least ``SURE_SCORE``, the best last, so that it is on top.
+    """Return the detections of an image that are drawn, the best last, so that it is on top.
 
     Args:
         results: entries of a results file of COCO.
@@ -157,14 +162,15 @@ def list_detected_objects(
     """
     found = []
     try:
-        for each in sorted(results, key=lambda one: float(one["score"])):
-            if each["score"] >= SURE_SCORE:
-                label = labels[each["category_id"]]
-                left, top, width, height = map(float, each["bbox"])
-                rle = each.get("segmentation")
-                mask = None if rle is None else np.asarray(coco_mask.decode(rle), bool)
-                text = f"{names[label]} {each['score']:.2f}"
-                found.append(DrawnObject(label, (left, top, width, height), mask, text))
+        ranked = sorted(results, key=lambda one: -float(one["score"]))
+        count = max(MIN_DRAWN, sum(one["score"] >= SURE_SCORE for one in ranked))
+        for each in reversed(ranked[:count]):
+            label = labels[each["category_id"]]
+            left, top, width, height = map(float, each["bbox"])
+            rle = each.get("segmentation")
+            mask = None if rle is None else np.asarray(coco_mask.decode(rle), bool)
+            text = f"{names[label]} {each['score']:.2f}"
+            found.append(DrawnObject(label, (left, top, width, height), mask, text))
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"the stored detections do not fit the data ({type(error).__name__}); run again with --fresh"
@@ -180,6 +186,7 @@ def decode_mask(mask: InstanceMask, size: tuple[int, int]) -> NDArray[np.bool_]:
         size: height and width of the image, pixels.
     """
     if not isinstance(mask, dict):
+        # pycocotools fills polygons as the metric does, so the picture shows what is compared
         outlines = [outline.ravel().tolist() for outline in mask]
         mask = coco_mask.merge(coco_mask.frPyObjects(outlines, *size))
     return np.asarray(coco_mask.decode(mask), bool)
@@ -196,8 +203,8 @@ def _draw_image(
     sheet = draw_panels(pixels, truth, detected, names, f"{rank.name}, F1 {rank.score:.1f} %")
     title = f"{rank.label} image: {rank.name}, F1 {rank.score:.1f} %"
     caption = (
-        f"F1 is that of all detections of the image at an IoU of 0.5; those from a score of {SURE_SCORE:g} on are "
-        "drawn. AP is over all images together."
+        f"F1 is that of all detections of the image at an IoU of 0.5. Those from a score of {SURE_SCORE:g} on are "
+        f"drawn, {MIN_DRAWN} at least. AP is over all images together."
     )
     return make_picture(sheet, f"{rank.label}_image", "overlay", title, caption=caption, item=rank.name)
 
@@ -222,9 +229,10 @@ def draw_panels(
     width = max(width, 160)  # a very tall image would leave no room for its caption
     panels = [
         stack_images([draw_text_lines([name], width), draw_objects(image, objects, width)])
-        for name, objects in ((f"truth: {len(truth)} objects", truth), (f"found: {len(detected)}", detected))
+        for name, objects in ((f"truth: {len(truth)} objects", truth), (f"found: the best {len(detected)}", detected))
     ]
     grid = arrange_grid(panels, num_columns=2, gap=6)
+    # a class has its own color in every picture, whether or not others occur
     present = sorted({each.label for each in (*truth, *detected)})
     entries = [(get_color(make_palette(), choose_color(label)), names[label]) for label in present]
     parts = [draw_text_lines([shorten_text(heading, grid.width - 8)], grid.width), grid]
@@ -245,6 +253,7 @@ def draw_objects(image: NDArray[np.uint8], objects: Sequence[DrawnObject], width
         width: width of the panel, pixels.
     """
     colors = make_palette()
+    # masks are mixed at the size of the image, because that is the size at which they were scored
     mixed = image.astype(np.float32)
     for each in objects:
         if each.mask is not None and each.mask.shape == mixed.shape[:2]:
@@ -259,6 +268,7 @@ def draw_objects(image: NDArray[np.uint8], objects: Sequence[DrawnObject], width
         left, top, box_width, box_height = (factor * value for value in each.box)
         frame = (left, top, left + max(box_width, 1), top + max(box_height, 1))
         color = get_color(colors, choose_color(each.label))
+        # a crowd is thin: it is no object that has to be found
         pen.rectangle(frame, outline=color, width=1 if each.is_crowd else 2)
     for each in objects:  # the names after all frames, which would cross them
         _draw_caption(pen, each, factor, panel.size)
@@ -272,6 +282,7 @@ def _draw_caption(pen: ImageDraw.ImageDraw, drawn: DrawnObject, factor: float, s
     length, height = round(font.getlength(text)) + 4, 14
     left = min(max(0, round(factor * drawn.box[0])), max(0, size[0] - length))
     top = round(factor * drawn.box[1])
+    # above the box, or inside of it where the box touches the upper border
     top = top - height if top >= height else min(top, size[1] - height)
     color = get_color(make_palette(), choose_color(drawn.label))
     pen.rectangle((left, top, left + length, top + height), fill=color)
@@ -290,7 +301,7 @@ def _draw_class_chart(folder: Path, record: Record, num_classes: int) -> DrawnPi
     if not is_whole:  # anybody may have written it
         raise DataError(f"the record in {folder} has no AP from 0 to 100 % of each class; restore the record")
     scores = list(cast(Mapping[str, float], class_ap).items())
-    chart = draw_class_bars(scores, num_classes, "box AP, %", "have no objects in the test split")
+    chart = draw_class_bars(scores, num_classes, "box AP, %", "no objects in the test split")
     title = f"box AP of each class, mean {record.result.metrics['box_AP'].value:.2f} %"
     caption = "Over all test images and the IoU thresholds 0.5 to 0.95."
     return make_picture(chart, "ap_by_class", "class_bars", title, caption=caption)

@@ -67,7 +67,7 @@ def draw_segmentation_run(
                 [(_get_first_name(n), iou) for n, iou in _read_class_iou(folder, record.result.details).items()],
                 len(class_names),
                 "IoU, %",
-                "occur in neither truth nor prediction",
+                "in neither truth nor prediction",
             ),
             "iou_by_class",
             "class_bars",

@@ -108,6 +108,7 @@ class _AnnotationReader:
         self.raw_masks: dict[int, Any] = {}
         self.counts: Counter[str] = Counter()
         self._names: dict[str, int] = {}
+        self._category_names: set[str] = set()
 
     def add_image(self, row: dict[str, Any]) -> None:
         """Add a row of the table ``images``."""
@@ -141,8 +142,9 @@ class _AnnotationReader:
             raise DataError(f"{self.path}: category {number} has the name {shorten_value(name)}; write a text")
         if number in self.categories:
             raise DataError(f"{self.path}: category {number} is listed twice; give each category an id of its own")
-        if any(name == each.name for each in self.categories.values()):
+        if name in self._category_names:
             raise DataError(f"{self.path}: two categories have the name {shorten_value(name)}; join or rename them")
+        self._category_names.add(name)
         self.categories[number] = Category(number, name)
 
     def add_object(self, row: dict[str, Any]) -> None:

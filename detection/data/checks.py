@@ -10,7 +10,7 @@ import numpy as np
 
 from detection.data.ground_truth import Annotations, DetectionDataset, DetectionImage, DetectionSplit
 from detection.data.read_image import read_rgb_image
-from engine.data.decode import open_header
+from engine.data.decode import HEADER_ERRORS, open_header
 from engine.data.duplicates import judge_duplicates
 from engine.data.file_hashes import EMPTY_DIGESTS, FileHashes, hash_files
 from engine.data.item_limits import spread_indices
@@ -21,6 +21,9 @@ from foundation.plural import format_count
 
 SAMPLED_IMAGES = 50
 """Images of each split that are opened when only a sample is checked."""
+
+SAMPLED_HEADERS = 1_000
+"""Images of each split whose headers are read before every run: a wrong size would else end it hours later."""
 
 AnnotationComparer = Callable[[DetectionDataset], Sequence[str]]
 
@@ -35,8 +38,9 @@ def check_detection_data(
 
     Args:
         dataset: the data set as read.
-        decode: how many images are opened: ``none``, ``sample`` or ``all``. An image that a run reads is compared with
-            the size that the annotations state, so nothing wrong is trained on or scored without that either.
+        decode: how many images are opened: ``none`` (the headers of a sample alone), ``sample`` or ``all``. An image
+            that a run reads is compared with the size that the annotations state, so nothing wrong is trained on or
+            scored without that either.
         official_counts: images of each split of the official data set; ``None`` if there is no official one.
         compare_annotations: returns how the annotations differ from the official ones, one sentence each.
 
@@ -104,6 +108,8 @@ def _describe_split(name: str, split: DetectionSplit) -> str:
 def _open_images(name: str, images: Sequence[DetectionImage], decode: DecodeLevel) -> None:
     """Open images and compare their sizes with what the annotations state."""
     if decode == "none":
+        for index in spread_indices(len(images), SAMPLED_HEADERS):
+            require_stated_size(images[index])
         return
     chosen = range(len(images)) if decode == "all" else spread_indices(len(images), SAMPLED_IMAGES)
     for count, index in enumerate(chosen, start=1):
@@ -121,9 +127,13 @@ def require_stated_size(image: DetectionImage) -> None:
     Raises:
         DataError: it does not, or the file is no image.
     """
-    with open_header(image.path) as header:
-        if sorted(header.size) != sorted((image.width, image.height)):
-            read_rgb_image(image)  # says what is wrong
+    try:
+        with open_header(image.path) as header:
+            is_right = sorted(header.size) == sorted((image.width, image.height))
+    except HEADER_ERRORS:
+        is_right = False
+    if not is_right:
+        read_rgb_image(image)  # says what is wrong
 
 
 def compute_fingerprint(dataset: DetectionDataset, digests: Mapping[str, Sequence[str]]) -> str:

@@ -33,7 +33,9 @@ def parse_mask(value: Any, height: int, width: int) -> InstanceMask | None:
     if value is None or value == []:
         return None
     if isinstance(value, list):
-        return [_parse_polygon(each) for each in value]
+        polygons = [_parse_polygon(each) for each in value]
+        _require_near(polygons, height, width)
+        return polygons
     if isinstance(value, dict):
         return _parse_run_lengths(value, height, width)
     raise ValueError(f"is {shorten_value(value)}, and neither a list of polygons nor run lengths")
@@ -55,6 +57,21 @@ def _parse_polygon(value: Any) -> NDArray[np.float64]:
     if not np.isfinite(points).all():
         raise ValueError("has a polygon with a number that is too large")
     return points.reshape(-1, 2)
+
+
+def _require_near(polygons: PolygonMask, height: int, width: int) -> None:
+    """Refuse polygons that reach farther out of their image than its longer side.
+
+    pycocotools walks along each outline in steps of a fifth of a pixel, and keeps every step: one corner at 10^8 px
+    takes the memory of the machine, and may end the process.
+    """
+    side = max(height, width)
+    for points in polygons:
+        if points.min() < -side or points.max() > 2 * side:
+            raise ValueError(
+                f"has a polygon from {points.min():g} to {points.max():g}, far outside of its image of {width} x "
+                f"{height} px; x and y are pixels of this image"
+            )
 
 
 def _parse_run_lengths(value: dict[str, Any], height: int, width: int) -> RleMask:

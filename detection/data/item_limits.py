@@ -33,9 +33,11 @@ def take_images(split: DetectionSplit, kept: Sequence[int]) -> DetectionSplit:
         kept: indices of the images, ascending.
     """
     found = split.annotations
+    # objects are sorted by image, so those of an image are one range of rows
     ranges = [found.find_rows(image) for image in kept]
     rows = np.concatenate([np.arange(each.start, each.stop) for each in ranges]).astype(np.int64)
     objects = Annotations(
+        # images are numbered anew, from 0, in the same order
         images=np.repeat(np.arange(len(kept)), [each.stop - each.start for each in ranges]).astype(np.int64),
         ids=found.ids[rows],
         labels=found.labels[rows],

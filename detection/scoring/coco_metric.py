@@ -75,6 +75,7 @@ def score_split(
         raise DataError("there are no masks to compare; only boxes can be scored")
     if split.annotations.is_crowd.all():
         raise DataError("the ground truth has no object other than crowds, so there is no AP")
+    # built from our columns, not from the file: what was read and checked is what is scored
     truth = _build_truth(split, categories, kind)
     results = _list_results(split, categories, detections, kind)
     # nothing to print: the callers say what was found
@@ -82,7 +83,8 @@ def score_split(
         evaluator = _evaluate(truth, results, kind)
         matches = _collect_matches(evaluator, split, categories)
         stated = _summarize(evaluator)
-        theirs = _evaluate_second(truth, results, kind) if results else stated
+        theirs = _evaluate_second(truth, results, kind)
+    # from the matches alone, as everybody will compute it later who has the run's folder
     scores = {name: compute_detection_score(matches, name) for name in SCORE_NAMES}
     ours = np.array([-1.0 if scores[name] is None else float(scores[name] or 0.0) / 100 for name in SCORE_NAMES])
     _require_agreement(kind, "bench's accumulation", stated, ours)
@@ -188,7 +190,10 @@ def _evaluate_second(truth: dict[str, Any], results: list[dict[str, Any]], kind:
     kept = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
     plain = [{name: each[name] for name in kept if name in each} for each in truth["annotations"]]
     whole = faster_coco_eval.COCO({**truth, "annotations": plain})
-    found = whole.loadRes([dict(each) for each in results])
+    if results:
+        found = whole.loadRes([dict(each) for each in results])
+    else:
+        found = faster_coco_eval.COCO({**truth, "annotations": []})
     evaluator = faster_coco_eval.COCOeval_faster(whole, found, kind)
     evaluator.evaluate()
     evaluator.accumulate()
@@ -202,6 +207,7 @@ def _collect_matches(evaluator: Any, split: DetectionSplit, categories: Sequence
     detections: list[tuple[Any, ...]] = []
     objects: list[tuple[int, int, list[int]]] = []
     weights = 1 << np.arange(len(evaluator.params.iouThrs))
+    # pycocotools sorts category ids and image ids, which is our order already
     for label in range(len(categories)):
         start = label * num_areas * num_images
         for image in range(num_images):

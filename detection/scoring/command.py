@@ -62,7 +62,9 @@ def score_detection_set(request: ScoreRequest) -> DetectionScoreReport:
     if len(request.results) != 1:
         raise UserError(f"bench score {request.test_set} takes one file of detections, not {len(request.results)}")
     path = _find_annotations(request)
+    # only the truth is needed; people who compare detectors often have no images at hand
     truth = read_annotations(path, path.parent, needs_images=False)
+    # what may be meant but looks wrong: refused, unless the user insists
     doubts = _list_departures(request, truth)
     detections = read_results(request.results[0], truth.split, truth.categories)
     doubts += list_doubts(truth.split, truth.categories, detections)
@@ -93,6 +95,7 @@ def _list_departures(request: ScoreRequest, truth: AnnotationFile) -> list[str]:
     """Return in which way a ground truth that is called COCO is not val2017."""
     if request.test_set != "coco":
         return []
+    # counts and categories identify val2017 well enough: a part or a corrected edition has others
     images, objects = len(truth.split), len(truth.split.annotations)
     if tuple(truth.categories) != tuple(COCO_CATEGORIES):
         found = f"{len(truth.categories)} categories that are not the 80 of COCO"
@@ -116,6 +119,7 @@ def _make_report(
             raise DataError(f"{path} has no masks, and {request.results[0]} no boxes; there is nothing to compare")
         warnings.append("the ground truth has no masks, so the masks of the detections are not scored")
         detections = DetectionColumns(detections.images, detections.labels, detections.scores, detections.boxes, None)
+    # detections with boxes alone have no mask AP, and those with masks alone no box AP
     found = score_kinds(split, categories, detections)
     scores = list_scores(found)
     matches = found["box" if "box" in found else "mask"].matches
@@ -126,6 +130,7 @@ def _make_report(
         "partial": bool(doubts),
         **count_detections(split, detections),
         "classes": len(categories),
+        # null, not 0, where no object has the range of sizes
         "metrics": {f"{kind}_{name}": scores.get(f"{kind}_{name}") for kind in found for name in SCORE_NAMES},
         "unit": "%",
         "intervals": {f"{kind}_AP": _compute_interval(each, split.images) for kind, each in found.items()},
@@ -143,6 +148,7 @@ def _compute_interval(found: KindScores, images: Sequence[Any]) -> list[float] |
     value = found.scores["AP"]
     if value is None or len(images) < 2:
         return None
+    # groups follow from the names, so that the interval of a run on the same images is the same
     names = [image.name for image in images]
     without = compute_without_groups(found.matches, "AP", assign_groups(names))
     if np.isnan(without).any():  # a group holds all objects
@@ -158,6 +164,7 @@ def _format_lines(data: Mapping[str, Any], found: Mapping[str, KindScores]) -> l
         reach = data["intervals"][f"{kind}_AP"]
         over = f" (95 % over images: {reach[0]:.1f} to {reach[1]:.1f})" if reach else ""
         lines += [f"{kind} {texts[0]} %{over}", f"  {', '.join(texts[1:6])}", f"  {', '.join(texts[6:])}"]
+    # the second implementation is always named, so that a reader can ask it himself
     apart = max(each.second["largest_difference"] for each in found.values())
     lines += [
         f"{data['images']:,} images, {data['images_without_detections']:,} of them without detections, which counts as "

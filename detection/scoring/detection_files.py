@@ -14,6 +14,9 @@ from detection.scoring.detections import DetectionColumns
 from foundation.files import atomic_writer, sha256_file
 from results.statistics.average_precision.match_tables import MatchTable, join_match_tables
 
+DETECTIONS_FILE = "detections.json"
+"""Where a run keeps its detections, in its folder."""
+
 MATCHES_FILE = "matches.npy"
 
 
@@ -47,6 +50,7 @@ def write_matches(folder: Path, tables: Mapping[str, MatchTable]) -> dict[str, s
     """
     with atomic_writer(folder / MATCHES_FILE) as file:
         np.save(file, join_match_tables(tables))
+    # the hash in the record ties the numbers to this very file
     return {"file": MATCHES_FILE, "sha256": sha256_file(folder / MATCHES_FILE)}
 
 
@@ -61,6 +65,7 @@ def _iter_results(
         if detections.masks is not None:
             mask = detections.masks[place]
             counts = mask["counts"]
+            # JSON has no bytes; the letters of compressed run lengths are ASCII
             text = counts.decode("ascii") if isinstance(counts, bytes) else counts
             one["segmentation"] = {"size": [int(side) for side in mask["size"]], "counts": text}
         yield {**one, "score": score}

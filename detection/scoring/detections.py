@@ -39,6 +39,7 @@ def sort_detections(detections: DetectionColumns) -> DetectionColumns:
 
     Equal scores are ordered by nothing but their place in the file, and AP depends on it.
     """
+    # lexsort takes the last key first and is stable
     order = np.lexsort((detections.labels, -detections.scores, detections.images))
     masks, boxes = detections.masks, detections.boxes
     return DetectionColumns(
@@ -55,6 +56,7 @@ def count_tied_detections(detections: DetectionColumns) -> int:
     """
     if not len(detections):
         return 0
+    # of one class: detections of other classes are never compared with each other
     _, place, counts = np.unique(
         np.stack([detections.labels.astype(np.float64), detections.scores]),
         axis=1, return_inverse=True, return_counts=True,

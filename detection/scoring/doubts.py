@@ -40,6 +40,7 @@ def list_doubts(split: DetectionSplit, categories: Sequence[Category], detection
     """
     if not len(detections) or not len(split.annotations):
         return
+    # detections with low scores lie on background, whatever their format is
     best = np.argsort(-detections.scores, kind="stable")[:TRIED_DETECTIONS]
     if doubt := _find_category_doubt(split, categories, detections, best):
         yield doubt
@@ -48,7 +49,7 @@ def list_doubts(split: DetectionSplit, categories: Sequence[Category], detection
     sizes = np.array([[image.width, image.height] for image in split.images], np.float64)[detections.images]
     if doubt := _find_format_doubt(split, detections, sizes, best):
         yield doubt
-        return
+        return  # boxes of another format also reach outside, so that would say the same twice
     over = detections.boxes[:, :2] + detections.boxes[:, 2:] - sizes
     outside = np.asarray((over > OUTSIDE_PIXELS).any(1) | (detections.boxes[:, :2] < -OUTSIDE_PIXELS).any(1))
     if outside.mean() > MAX_OUTSIDE_SHARE:
@@ -65,6 +66,7 @@ def list_warnings(split: DetectionSplit, detections: DetectionColumns) -> Iterat
             "the detections have boxes and masks: mask AP by size goes by the area of the masks (where a bbox stays in "
             "the results, pycocotools alone goes by the boxes)"
         )
+    # images without objects may well have no detections
     objects = np.unique(split.annotations.images[~split.annotations.is_crowd])
     empty = len(np.setdiff1d(objects, detections.images))
     if len(objects) and empty > EMPTY_SHARE * len(objects):
@@ -88,6 +90,7 @@ def _count_duplicates(detections: DetectionColumns) -> int:
     if detections.boxes is not None:
         columns += list(detections.boxes.T)
     elif detections.masks is not None:
+        # equal run lengths are equal masks
         texts = [each["counts"] for each in detections.masks]
         columns.append(np.unique(np.array(texts, dtype=object), return_inverse=True)[1] if texts else np.zeros(0))
     rows = np.stack([np.asarray(column, np.float64) for column in columns], 1)
@@ -100,6 +103,7 @@ def _find_category_doubt(
     """Compare how many detections are of a category that their image has, as they are and counted in order."""
     ids = np.array([category.id for category in categories])
     rows = split.annotations
+    # crowds too: a detection of a crowd is of a category that the image has
     present = np.zeros((len(split), len(categories)), np.bool_)
     present[rows.images, rows.labels] = True
     images, labels = detections.images[best], detections.labels[best]
@@ -125,6 +129,7 @@ def _find_format_doubt(
 ) -> str | None:
     """Compare how well the boxes fit the objects of their category as they are and read in other ways."""
     assert detections.boxes is not None
+    # width, height, width, height: what fractions are multiplied with
     boxes, scale = detections.boxes[best], np.tile(sizes[best], 2)
     places = _pair_objects(split, detections, best)
     fit = _measure_fit(split, boxes, places)
@@ -139,6 +144,7 @@ def _find_format_doubt(
         "x and y exchanged": lambda: boxes[:, [1, 0, 3, 2]],
     }
     for name, read in readings.items():
+        # boxes that are right fit their objects badly in any other reading
         other = _measure_fit(split, read(), places)
         if other > 1.5 * fit + MIN_GAIN:
             return (
@@ -163,9 +169,11 @@ def _measure_fit(split: DetectionSplit, boxes: FloatArray, places: Sequence[IntA
     if not sum(sizes):
         return 0.0
     objects = split.annotations.boxes[np.concatenate(places)]
+    # one row for each pair of a detection and an object; reduceat then takes the best of each detection
     ours = np.repeat(boxes, sizes, 0)
     low, high = np.maximum(ours[:, :2], objects[:, :2]), np.minimum(_find_ends(ours), _find_ends(objects))
     shared = np.maximum(high - low, 0).prod(1)
+    # a misread box may have a negative size; its area is 0
     total = np.maximum(ours[:, 2:], 0).prod(1) + objects[:, 2:].prod(1) - shared
     iou = np.where(total > 0, shared / np.maximum(total, 1e-12), 0.0)
     starts = np.cumsum([0, *sizes])[:-1][np.array(sizes) > 0]

@@ -50,7 +50,9 @@ def score_images(split: DetectionSplit, detections: DetectionColumns, matches: M
     def count_rows(images: IntArray) -> IntArray:
         return np.bincount(images, minlength=count)
 
+    # a crowd is no object that could be found or missed
     objects = count_rows(split.annotations.images[~split.annotations.is_crowd])
+    # bit 0 is IoU 0.50, column 0 all sizes
     found = count_rows(matches.images[matches.found[:, 0] & 1 == 1])
     wrong = count_rows(matches.images[matches.wrong[:, 0] & 1 == 1])
     # missed + found = objects, so 2 found + wrong + missed = found + wrong + objects

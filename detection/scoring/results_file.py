@@ -70,6 +70,7 @@ def _iterate_results(path: Path) -> Iterator[Any]:
 
 
 def _iterate_list(path: Path, text: str) -> Iterator[Any]:
+    # Python would read NaN, which is not JSON, and every comparison with it is false
     def refuse_constant(name: str) -> NoReturn:
         raise ValueError(f"{name} is not a number of JSON")
 
@@ -120,12 +121,14 @@ class _ResultsReader:
         where = f"{self.path}: detection {place}"
         if not isinstance(row, dict):
             raise DataError(f"{where} is {shorten_value(row)} and not an object; write image_id, category_id, ...")
+        # pycocotools stops at an unknown image with an assertion
         image = _read_id(row, "image_id", where)
         if image not in self.places:
             raise DataError(
                 f"{where} is of image {image}, which is not among the {len(self.split):,} images of the ground truth; "
                 "score it against the annotations of the split that was searched"
             )
+        # it drops an unknown category without a word; here all are counted, so that the message can name the cause
         category = _read_id(row, "category_id", where)
         (self.known if category in self.labels else self.unknown)[category] += 1
         self.images.append(self.places[image])
@@ -160,6 +163,7 @@ class _ResultsReader:
                 raise DataError(
                     f"{self.path}: {len(found):,} of {len(scores):,} detections have a {name}; write it for all or none"
                 )
+        # an empty file has boxes: none of them
         has_boxes = bool(self.boxes) or not self.masks
         return DetectionColumns(
             *(np.array(images, np.int64), np.array(labels, np.int64), np.array(scores, np.float64)),

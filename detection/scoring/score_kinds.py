@@ -15,6 +15,7 @@ def score_kinds(
     split: DetectionSplit, categories: Sequence[Category], detections: DetectionColumns
 ) -> dict[str, KindScores]:
     """Score the detections by boxes, if they have them, and by masks; by prefix of the metrics' names."""
+    # each kind is scored from its own field alone
     given = {"box": detections.boxes is not None, "mask": detections.masks is not None}
     return {
         prefix: score_split(split, categories, detections, kind)
@@ -43,6 +44,7 @@ def name_class_scores(found: Mapping[str, KindScores], categories: Sequence[Cate
 
 def count_detections(split: DetectionSplit, detections: DetectionColumns) -> dict[str, int]:
     """Return what is said beside the numbers: counts of images, detections and ties."""
+    # crowds are never to be found, so a class with crowds alone has no AP
     counted = split.annotations.labels[~split.annotations.is_crowd]
     return {
         "images": len(split),

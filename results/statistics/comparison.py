@@ -178,8 +178,10 @@ def compare_row_samples(
         better=better,
         worse=worse,
         num_items=len(ids),
-        # only pseudo-values have a mean that differs from the metric, because they are corrected for bias
-        uses_pseudo_values=abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
+        # only pseudo-values have a mean that differs from the metric, because they are corrected for bias; those of AP
+        # are moved back to it
+        uses_pseudo_values=first_row.statistic.kind == "average_precision"
+        or abs(ours.mean - float(ours.item_values.mean())) > ROUNDING_TOLERANCE,
         num_groups=groups,
         version_differences=describe_version_differences(record for _, record in (*first_runs, *second_runs)),
         departures=list_board_departures([record for _, record in (*first_runs, *second_runs)]),

@@ -121,6 +121,7 @@ def read_matches(folder: Path, record: Record, entry: str, num_items: int) -> tu
     Raises:
         RecordError: there is no such entry, the file's SHA-256 is not the recorded one, or it does not hold matches.
     """
+    # whoever makes up a file can make up its matches too; the number in the record must follow from them all the same
     path, rows = _read_stored_array(folder, record, entry, "matches")
     try:
         tables = split_match_tables(rows, num_items)

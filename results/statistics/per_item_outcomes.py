@@ -247,6 +247,7 @@ def _read_item_matches(folder: Path, record: Record, statistic: MetricStatistic,
     """Read the matches that an average precision is computed from."""
     assert statistic.function is not None
     tables, sha256 = read_matches(folder, record, statistic.columns[0], table.num_rows)
+    # "box_AP_small": the kind of match, then the number
     kind, _, score = statistic.function.partition("_")
     estimate = compute_detection_score(tables[kind], score) if kind in tables else None
     if estimate is None:

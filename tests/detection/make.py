@@ -100,3 +100,9 @@ def make_detections(split: DetectionSplit) -> list[ImageDetections]:
             )
         )
     return found
+
+
+def write_small_folder(root: Path, count: int = 6) -> None:
+    """A user's own images: an annotation file within the folder of each split."""
+    for split, first in (("train", 1), ("test", 101)):
+        write_annotated(root / split, root / split / "_annotations.coco.json", first, count)

@@ -121,6 +121,20 @@ CASES = (
         ),
     ),
     KillCase(
+        "mini_coco",
+        f"run mini_coco {RUN} size=64 model.channels=8 model.box_channels=8 iterations=2 val_interval=1 "
+        "schedule.warmup=0 workers=0 test.min_score=0 test.per_image=5",
+        "",
+        (
+            (
+                half("open *.step_00000001.pth.tmp", 1),
+                at("renamed *step_00000001.pth"),
+                half("fsync *.detections.json.*"),
+                half("fsync *.matches.npy.*"),
+            ),
+        ),
+    ),
+    KillCase(
         "mini_lasot",
         f"run mini_lasot --protocol fast64 {RUN} epochs=2 pairs=8 val_pairs=4 batch_size=8 head_channels=16 "
         "schedule.warmup=0 dataset_weights.photos=0 dataset_weights.mini_lasot=1 workers=0 "

@@ -69,7 +69,8 @@ class KillDriver:
             (area / "tmp").mkdir(parents=True)
             (area / "cache").mkdir()
             (area / "cache" / "mini_lasot-1").symlink_to(self.data / "mini_lasot-1")
-            shutil.copytree(self.data / "mini_ade-1", area / "cache" / "mini_ade-1")
+            for made in ("mini_ade-1", "mini_coco-1"):
+                shutil.copytree(self.data / made, area / "cache" / made)
             return area
         case = self.cases[name]
         shutil.copytree(self.get_area(case.after), area, symlinks=True)

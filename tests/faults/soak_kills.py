@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from detection.data.mini_coco import make_mini_coco
 from foundation.environment import get_cache_dir
 from segmentation.data.mini_ade import make_mini_ade
 from tests.faults.kill_cases import CASES, KillCase
@@ -92,6 +93,7 @@ def run_soak(folder: Path, num_kills: int = NUM_KILLS) -> KillReport:
     """
     ensure_mini_lasot()
     make_mini_ade(get_cache_dir())
+    make_mini_coco(get_cache_dir())
     driver = KillDriver(folder, get_cache_dir())
     try:
         return kill_many(driver, num_kills)

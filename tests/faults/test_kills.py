@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from detection.data.mini_coco import make_mini_coco
 from foundation.environment import get_cache_dir
 from segmentation.data.mini_ade import make_mini_ade
 from tests.faults.kill_cases import CASES, REAL_COMMANDS, SLOW_REAL_COMMANDS, Chain, KillCase
@@ -22,6 +23,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillDriver]:
         patch.setenv("BENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         ensure_mini_lasot()
         make_mini_ade(get_cache_dir())
+        make_mini_coco(get_cache_dir())
         made = KillDriver(tmp_path_factory.mktemp("kills"), get_cache_dir())
     yield made
     made.server.close()

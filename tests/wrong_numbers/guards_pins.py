@@ -52,6 +52,12 @@ GUARDS = {
         "lost = 0",
         _name_test("tracking", "ostrack256-preprocessing"),
     ),
+    "another rule of weight decay moves a pin": Guard(
+        "engine/optimizer.py",
+        "all_shapes = setting.decay_all or setting.decay_rule == \"detectron2\"",
+        "all_shapes = setting.decay_all",
+        _name_test("detection", "mini_coco_vitdet-optimizer"),
+    ),
     "ignored pixels that count move a pin": Guard(
         "segmentation/metrics.py",
         "    counts = truth != IGNORE_INDEX\n",

@@ -83,6 +83,7 @@ def join_match_tables(tables: Mapping[str, MatchTable]) -> MatchArray:
         if kind not in tables:
             continue
         table = tables[kind]
+        # zeros first: a file must not hold what was in memory before
         detections = np.zeros(len(table.labels), MATCH_DTYPE)
         detections["role"], detections["label"], detections["image"] = 2 * role, table.labels, table.images
         detections["score"], detections["found"], detections["wrong"] = table.scores, table.found, table.wrong
@@ -91,23 +92,6 @@ def join_match_tables(tables: Mapping[str, MatchTable]) -> MatchArray:
         objects["found"] = table.object_counts
         parts += [detections, objects]
     return np.concatenate(parts)
-
-
-def count_differing_images(tables: Mapping[str, MatchTable], others: Mapping[str, MatchTable]) -> int:
-    """Return how many images have other matches in two sets of tables of the same images; all if a kind is missing.
-
-    Args:
-        tables: the matches by kind.
-        others: the other ones.
-    """
-    if tables.keys() != others.keys():
-        return max(table.num_images for table in (*tables.values(), *others.values()))
-    rows, other_rows = (join_match_tables(each) for each in (tables, others))
-    differing = set()
-    for image in np.union1d(rows["image"], other_rows["image"]).tolist():
-        if not np.array_equal(rows[rows["image"] == image], other_rows[other_rows["image"] == image]):
-            differing.add(image)
-    return len(differing)
 
 
 def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTable]:
@@ -122,11 +106,13 @@ def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTabl
     """
     if rows.dtype != MATCH_DTYPE or rows.ndim != 1:
         raise ValueError(f"it holds {rows.ndim}-dimensional {rows.dtype}, not rows of matches")
+    # wide integers, since the products below would overflow
     role, label, image = (rows[name].astype(np.int64) for name in ("role", "label", "image"))
     if len(rows) and (role.max() > 3 or label.min() < 0 or label.max() > MAX_LABEL):
         raise ValueError("a row has a role or a label that cannot be")
     if len(rows) and (image.min() < 0 or image.max() >= num_images):
         raise ValueError(f"a row is of an image beyond the {num_images} of the table")
+    # one rising number for the three keys of the order
     place = (role * (MAX_LABEL + 1) + label) * num_images + image
     if (np.diff(place) < 0).any():
         raise ValueError("its rows are not sorted by label and image")
@@ -134,6 +120,7 @@ def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTabl
     # each pair of a label and an image has one number of objects
     if (np.diff(place[is_object]) == 0).any():
         raise ValueError("it counts the objects of an image twice")
+    # what follows holds for detections; of objects "found" is a number
     detections = rows[~is_object]
     if not np.isfinite(detections["score"]).all():
         raise ValueError("a score is not a finite number")
@@ -141,6 +128,7 @@ def split_match_tables(rows: MatchArray, num_images: int) -> dict[str, MatchTabl
         raise ValueError("a detection is matched at a threshold that there is not")
     if (detections["found"] & detections["wrong"]).any():
         raise ValueError("a detection is both right and wrong")
+    # equal scores keep the order of the results file, so only a rise is wrong
     falls = (np.diff(place[~is_object]) != 0) | (np.diff(detections["score"]) <= 0)
     if not falls.all():
         raise ValueError("the detections of an image are not sorted by their scores")

@@ -38,6 +38,7 @@ def load_or_compute_without_groups(
     """
     groups = assign_groups(item_ids)
     key = compute_digest({"version": [JACKKNIFE_VERSION, PRECISION_VERSION], "score": score, "files": list(sha256s)})
+    # the shape has draws first, as that of functions; a detector has one
     kept = load_kept_values(key, (1, int(groups.max()) + 1))
     if kept is not None:
         return np.asarray(kept[0])
@@ -55,5 +56,6 @@ def sample_from_precisions(estimates: FloatArray, without: FloatArray, item_ids:
         item_ids: names of the images, from which their groups follow.
     """
     sample = sample_from_groups(estimates, without, np.bincount(assign_groups(item_ids)))
+    # only the mean moves: the deviations, and with them the variance, are those of the jackknife
     values = sample.item_values
     return sample._replace(item_values=values - values.mean(1, keepdims=True) + estimates[:, None])

@@ -105,6 +105,7 @@ def compute_without_groups(table: MatchTable, score: str, groups: IntArray) -> F
 
 def compute_class_scores(table: MatchTable, score: str) -> dict[int, float]:
     """Return the number of each class that has objects in the area range, in percent, by label."""
+    # all images in one group that is not left out
     definition = SCORE_DEFINITIONS[score]
     alone = np.zeros(table.num_images, np.int64)
     return {
@@ -142,6 +143,7 @@ def _iter_classes(
         rows = first + np.flatnonzero(kept[first:last])
         # stable, as pycocotools sorts: equal scores stay in the order of the images and of the file
         rows = rows[np.argsort(-table.scores[rows], kind="stable")]
+        # weighted by the numbers of objects, so the counts come back as floats
         lost = np.bincount(owners, counts, num_groups)[:num_groups].astype(np.int64)
         yield (
             label,
@@ -171,6 +173,7 @@ def _sample_class(matches: _ClassMatches, definition: ScoreDefinition, num_group
     local = np.cumsum(is_touched) - 1 if num_groups else np.zeros(1, np.int64)
     part = matches._replace(groups=local[matches.groups], totals=np.r_[matches.totals[:1], matches.totals[1:][touched]])
     found = np.stack([sample(part, threshold, len(touched)) for threshold in definition.thresholds], 1)
+    # the groups that were not computed are equal to row 0, where nothing is left out
     whole = np.repeat(found[:1], num_groups + 1, 0)
     whole[touched + 1] = found[1:]
     whole[matches.totals == 0] = ABSENT
@@ -179,6 +182,7 @@ def _sample_class(matches: _ClassMatches, definition: ScoreDefinition, num_group
 
 def _find_recall(matches: _ClassMatches, threshold: int, num_groups: int) -> FloatArray:
     """Return the recall of all detections, without none and without each of the groups, (G + 1, 1)."""
+    # the last value of the curve of recall: all matches at this threshold
     owners = matches.groups[(matches.found >> threshold) & 1 == 1]
     right = len(owners) - np.r_[0, np.bincount(owners, minlength=num_groups)[:num_groups]]
     return np.asarray((right / np.maximum(matches.totals, 1))[:, None])

@@ -196,6 +196,7 @@ def test_batch_norms_keep_their_statistics() -> None:
     before = {name: each.clone() for name, each in model.backbone.named_buffers()}
     model([make_image(0, 1)], mode="loss")
     assert len(before) > 100 and all(torch.equal(each, before[name]) for name, each in model.backbone.named_buffers())
+    assert [name for name, _ in model.backbone.named_parameters() if "bn" in name] == [], "nor are scales trained"
 
 
 def test_the_size_that_a_backbone_is_made_for() -> None:

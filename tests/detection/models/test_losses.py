@@ -18,7 +18,8 @@ from detection.models import detector as detector_module
 from detection.models import region_training
 from detection.models.detector import Detector
 from detection.models.losses import weigh_regions
-from detection.models.region_training import SampledRegions, require_valid_targets
+from detection.models.proposals import AnchorScores
+from detection.models.region_training import SampledRegions, compute_proposal_losses, require_valid_targets
 from detection.models.sampling import SampledBoxes, make_image_generator, match_boxes, sample_boxes
 from foundation.errors import DataError
 from tests.detection.models.tiny_detector import make_detector, make_image, make_recipe
@@ -167,6 +168,21 @@ def test_losses_equal_the_formulas_over_20_steps(monkeypatch: pytest.MonkeyPatch
     drift = max(float((a - b).detach().abs().max()) for a, b in zip(model.parameters(), twin.parameters(), strict=True))
     assert drift < 1e-9
     assert sum(map(sum, trained)) > 40, "regions of objects were trained"
+
+
+def test_proposal_losses_are_divided_by_the_asked_number() -> None:
+    """Three anchors instead of the 16 that were asked for: the sums are divided by 16, and by the two images."""
+    anchors = torch.tensor([[0.0, 0, 20, 20], [40, 40, 60, 60], [0, 40, 20, 60]])
+    logits, deltas = torch.zeros(2, 3), torch.full((2, 3, 4), 0.25)
+    sample = make_image(0, 1)
+    found = ImageTargets(anchors[:1], torch.tensor([0]), sample.targets.masks)
+    none = ImageTargets(anchors[:0], torch.tensor([], dtype=torch.long), [])
+    samples = [sample._replace(targets=found), sample._replace(targets=none)]
+    generators = [make_image_generator(0)] * 2
+    losses = compute_proposal_losses(AnchorScores([anchors], [logits], [deltas]), samples, 16, generators)
+    # six anchors with an entropy of log 2; one object, whose four numbers are all off by 0.25
+    assert float(losses["loss_rpn_cls"]) == pytest.approx(6 * math.log(2) / 32)
+    assert float(losses["loss_rpn_loc"]) == pytest.approx(4 * 0.25 / 32)
 
 
 def test_groups_have_their_own_divisors() -> None:

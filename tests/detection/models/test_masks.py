@@ -42,6 +42,9 @@ def test_a_bitmap_is_cropped_with_aligned_sampling() -> None:
     found = crop_bitmap(bitmap, torch.tensor([[10.0, 20, 18, 28], [13, 20, 17, 28]]).double(), 4)
     assert found[0].tolist() == [[True, True, False, False]] * 4
     assert found[1].tolist() == [[True, False, False, False]] * 4
+    # cells of 2 px: of the second, from 13 to 15 px, one of two columns is covered, which is 0.5 and counts
+    edge = crop_bitmap(bitmap, torch.tensor([[11.0, 20, 19, 28]]).double(), 4)
+    assert edge[0].tolist() == [[True, True, False, False]] * 4
 
 
 def test_targets_of_both_kinds_follow_their_objects() -> None:
