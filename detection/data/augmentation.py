@@ -120,6 +120,7 @@ def transform_objects(objects: ObjectColumns, plan: JitterPlan) -> ObjectColumns
         boxes = _clip_boxes(_move_boxes(objects.boxes, plan), plan.crop)
         kept = _find_large(boxes)
         return ObjectColumns(boxes[kept], objects.labels[kept], None)
+    # cutting a box off would keep the width of parts that the crop has removed
     masks = [transform_mask(mask, plan) for mask in objects.masks]
     boxes = np.array([bound_mask(mask) for mask in masks], np.float64).reshape(-1, 4)
     kept = _find_large(boxes)
@@ -135,6 +136,7 @@ def _find_large(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _move_boxes(boxes: NDArray[np.float64], plan: JitterPlan) -> NDArray[np.float64]:
     moved = boxes.copy()
     if plan.is_flipped:
+        # right and left change places, so that left stays the smaller one
         moved[:, [0, 2]] = plan.old_size[1] - boxes[:, [2, 0]]
     return np.asarray(moved * (plan.factors * 2) - (plan.offset[::-1] * 2), np.float64)
 
@@ -160,6 +162,7 @@ def transform_mask(mask: InstanceMask, plan: JitterPlan) -> InstanceMask:
         points = outline.copy()
         if plan.is_flipped:
             points[:, 0] = plan.old_size[1] - points[:, 0]
+        # factors of the rounded sizes, not of the drawn scale: outlines stay on the pixels that Pillow makes
         cut = clip_polygon(points * plan.factors - plan.offset[::-1], plan.crop)
         if len(cut) >= 3 and measure_polygon(cut) > 0:
             found.append(cut)
@@ -171,6 +174,7 @@ def _transform_bitmap(mask: RleMask, plan: JitterPlan) -> RleMask:
     if plan.is_flipped:
         bitmap = bitmap.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if plan.new_size != plan.old_size:
+        # the nearest pixel keeps a mask of zeros and ones
         bitmap = bitmap.resize(plan.new_size[::-1], Image.Resampling.NEAREST)
     row, column = plan.offset
     crop = np.asarray(bitmap)[row : row + plan.crop[0], column : column + plan.crop[1]]
@@ -202,6 +206,7 @@ def clip_polygon(points: NDArray[np.float64], crop: tuple[int, int]) -> NDArray[
         is_inside, crosses = depth >= 0, (depth >= 0) != (after >= 0)
         share = np.divide(depth, depth - after, out=np.zeros_like(depth), where=crosses)
         meeting = points + share[:, None] * (following - points)
+        # exactly on the border, where rounding would leave it beside
         meeting[:, axis] = limit
         # each point that is inside, and behind it the point where the edge from it crosses the border
         pairs = np.stack([points, meeting], 1).reshape(-1, 2)

@@ -52,6 +52,7 @@ def check_detection_data(
     notes = [*dataset.notes, *(_describe_split(name, each) for name, each in dataset.splits.items())]
     if not dataset.has_masks:
         notes.append("boxes alone: there is no mask AP")
+    # before images are opened, as it is quicker
     for name, each in dataset.splits.items():
         _require_objects(dataset, name, each)
         _open_images(name, each.images, decode)
@@ -129,6 +130,7 @@ def require_stated_size(image: DetectionImage) -> None:
     """
     try:
         with open_header(image.path) as header:
+            # sorted: the orientation tag, which exchanges the sides, is not read here
             is_right = sorted(header.size) == sorted((image.width, image.height))
     except HEADER_ERRORS:
         is_right = False
@@ -143,6 +145,7 @@ def compute_fingerprint(dataset: DetectionDataset, digests: Mapping[str, Sequenc
         dataset: the data set.
         digests: the content digest of each image, by split.
     """
+    # ids too, because results name images and categories by them
     whole = hashlib.sha256(repr([tuple(each) for each in dataset.categories]).encode())
     for split, each in sorted(dataset.splits.items()):
         for image, digest in zip(each.images, digests[split], strict=True):
@@ -161,6 +164,7 @@ def digest_annotations(annotations: Annotations) -> str:
     """
     digest = hashlib.sha256()
     columns = (annotations.images, annotations.ids, annotations.labels, annotations.boxes, annotations.areas)
+    # numbers as they are in memory: a text would round them
     for column in (*columns, annotations.is_crowd):
         digest.update(np.ascontiguousarray(column).tobytes())
     for mask in annotations.masks or ():

@@ -50,6 +50,7 @@ def find_coco_folder(root: Path) -> Path:
     Raises:
         DataError: there is none; the message says what was looked for.
     """
+    # the file of val alone decides: to test a model, train need not be there
     for name in _FOLDERS:
         if (root / name / "annotations" / "instances_val2017.json").is_file():
             return root / name
@@ -89,6 +90,7 @@ def read_coco_folder(folder: Path, name: str, *, test_only: bool = False) -> Det
         for split, official in SPLIT_FILES.items()
         if split == "test" or not test_only
     }
+    # labels are indices into the list, so that equal names at other places would be other classes
     categories = found["test"].categories
     if "train" in found and list(found["train"].categories) != list(categories):
         raise DataError(

@@ -57,6 +57,7 @@ class DetectionTrainDataset:
         image = self.read_image(entry)
         plan = draw_jitter(entry.height, entry.width, self.recipe.size, self.recipe.train)
         objects = transform_objects(select_objects(self.split, item), plan)
+        # a copy, since a crop is a view of the whole resized image, which workers would send along
         pixels = torch.from_numpy(transform_image(image, plan).copy()).permute(2, 0, 1).contiguous()
         targets = ImageTargets(
             torch.from_numpy(objects.boxes.astype(np.float32)), torch.from_numpy(objects.labels), objects.masks
@@ -73,6 +74,7 @@ def select_objects(split: DetectionSplit, image: int) -> ObjectColumns:
     """
     found = split.annotations
     rows = np.arange(len(found))[found.find_rows(image)]
+    # a crowd's box is no object's box, and an empty box gives regressions of infinity
     rows = rows[~found.is_crowd[rows] & (found.boxes[rows, 2:] > 0).all(1)]
     boxes = found.boxes[rows]
     masks = None if found.masks is None else [found.masks[row] for row in rows]
@@ -110,6 +112,7 @@ def make_inference_image(item: int, image: Image.Image, size: int) -> InferenceI
         size: length of the longer side, pixels.
     """
     height, width = fit_size(image.height, image.width, size)
+    # the size follows from the image as it was read, which may be turned
     small = image if (width, height) == image.size else image.resize((width, height), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(small, np.uint8)).permute(2, 0, 1).contiguous()
     return InferenceImage(item, pixels, (image.height, image.width))

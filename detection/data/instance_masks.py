@@ -89,6 +89,7 @@ def _parse_run_lengths(value: dict[str, Any], height: int, width: int) -> RleMas
             )
         packed: RleMask = coco_mask.frPyObjects({"size": size, "counts": counts}, height, width)
         return packed
+    # pycocotools reads beyond the end of what is no such text
     if not isinstance(counts, str) or not counts.isascii():
         raise ValueError("has run lengths without counts (a list or COCO's compressed text)")
     packed = {"size": [height, width], "counts": counts.encode()}

@@ -80,6 +80,7 @@ def iterate_tables(path: Path, tables: frozenset[str]) -> Iterator[TableRow | Si
             key, position = decoder.raw_decode(text, position)
             if not isinstance(key, str) or key in seen:
                 raise DataError(f"{path} has the key {shorten_value(key)} twice; keep one of them")
+            # json.loads would keep the last one without a word
             seen.add(key)
             position = _skip_space(text, _expect(text, position, ":"))
             if key not in tables:
@@ -97,6 +98,7 @@ def iterate_tables(path: Path, tables: frozenset[str]) -> Iterator[TableRow | Si
             position = _next_element(text, position, "}")
         if _skip_space(text, position + 1) != len(text):
             raise ValueError(f"text behind the object at character {position + 1:,}")
+    # a file that ends too early is read beyond its end, and one of brackets alone fills the stack
     except (ValueError, IndexError, RecursionError) as error:
         reason = "it ends too early" if isinstance(error, IndexError) else shorten_value(str(error))
         raise DataError(f"{path} is not valid JSON ({reason}); write or fetch it again") from error

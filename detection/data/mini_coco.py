@@ -131,6 +131,7 @@ def compose_scene(
     """
     height, width = _SIZES[number % len(_SIZES)]
     scene = _cover_area(parts[-1][int(rng.integers(2))], height, width, rng)
+    # smooth, so that sharp texture is an object's
     scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), 2), np.uint8)
     num_classes = len(CATEGORIES) if for_training else len(CATEGORIES) - 1
     pieces = _plan_pieces(number, (height, width), num_classes, for_training, rng)
@@ -211,9 +212,11 @@ def _describe_piece(piece: _Piece, visible: NDArray[np.bool_], height: int, widt
     """
     whole = _fill_outline(piece.outline, height, width)
     pixels = int(visible.sum())
+    # nobody could tell what so few pixels are, and no detector could find them
     if pixels < 16:
         return None
     is_inside = bool((piece.outline >= 0).all() and (piece.outline <= [width, height]).all())
+    # an outline says nothing of what hides a part of it
     if pixels == whole.sum() and is_inside:
         low, high = piece.outline.min(0), piece.outline.max(0)
         box = [round(float(value), 2) for value in (*low, *(high - low))]

@@ -22,6 +22,7 @@ def read_rgb_image(entry: DetectionImage) -> Image.Image:
     image = decode_rgb(data, entry.path)
     wanted = (entry.width, entry.height)
     orientation = read_orientation(data, entry.path)
+    # tools differ in whether they apply the tag; the stated size says which one the annotator saw
     turned = turn_upright(image, orientation)
     if turned.size == wanted:
         return turned
