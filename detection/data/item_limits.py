@@ -35,7 +35,7 @@ def take_images(split: DetectionSplit, kept: Sequence[int]) -> DetectionSplit:
     found = split.annotations
     # objects are sorted by image, so those of an image are one range of rows
     ranges = [found.find_rows(image) for image in kept]
-    rows = np.concatenate([np.arange(each.start, each.stop) for each in ranges]).astype(np.int64)
+    rows = np.concatenate([np.zeros(0, np.int64), *(np.arange(each.start, each.stop) for each in ranges)])
     objects = Annotations(
         # images are numbered anew, from 0, in the same order
         images=np.repeat(np.arange(len(kept)), [each.stop - each.start for each in ranges]).astype(np.int64),

@@ -16,8 +16,9 @@ from detection.tasks import COCO, MINI_COCO
 from foundation.files import sha256_file
 from results.statistics.average_precision.match_tables import split_match_tables
 from results.statistics.average_precision.scores import compute_detection_score
-from tests.conftest import Bench
+from tests.conftest import BENCH, Bench
 from tests.detection.make import write_small_coco
+from tests.engine.processes.start import run_processes
 from tests.engine.test_training import only_record
 
 SMALL = ("size=96", "model.channels=16", "model.box_channels=16", "test.min_score=0.0", "test.per_image=10")
@@ -147,3 +148,26 @@ def test_a_resumed_run_has_the_same_numbers(
     if again["environment"]["threads"] == whole["environment"]["threads"]:
         assert (second / "detections.json").read_bytes() == (first / "detections.json").read_bytes()
         assert again["result"]["metrics"] == whole["result"]["metrics"]
+
+
+@pytest.mark.soak
+def test_two_processes_and_two_pieces_give_the_number_of_one(out: Path, tmp_path: Path) -> None:
+    """Each holds whole groups of images; sums are rounded in another order, so scores differ in their last digits."""
+    words = [*RUN, "--launcher", "slurm", "--set", *SMALL]
+    run_processes([BENCH, *words, "--out", str(tmp_path / "two")], 2, tmp_path)
+    assert main([*RUN, "--out", str(tmp_path / "pieces"), "--set", *SMALL, "accumulate=2"]) == 0
+    whole, expected = only_record(out), read_detections(out)
+    for folder in (tmp_path / "two", tmp_path / "pieces"):
+        record, found = only_record(folder), read_detections(folder)
+        assert record["run_id"] == whole["run_id"]
+        assert [each["image_id"] for each in found] == [each["image_id"] for each in expected]
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours["score"] == pytest.approx(theirs["score"], abs=1e-5)
+        for name, metric in whole["result"]["metrics"].items():
+            assert record["result"]["metrics"][name]["value"] == pytest.approx(metric["value"], abs=0.05)
+
+
+def read_detections(out: Path) -> list[dict[str, Any]]:
+    (path,) = out.glob("mini_coco/*/detections.json")
+    found: list[dict[str, Any]] = json.loads(path.read_text())
+    return found

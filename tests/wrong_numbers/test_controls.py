@@ -101,7 +101,7 @@ def test_no_score_is_left_without_the_signal(
 def test_every_task_has_controls() -> None:
     for name in TASKS.list_names():
         task = TASKS.get(name)
-        if type(task).__module__.split(".")[0] in ("classification", "segmentation", "tracking"):
+        if type(task).__module__.split(".")[0] in ("classification", "segmentation", "detection", "tracking"):
             assert type(task).make_control is not Task.make_control, name
 
 
