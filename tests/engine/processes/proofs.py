@@ -140,7 +140,7 @@ def make_task_jobs(out: Path) -> Iterator[tuple[str, TrainingJob]]:
         )),
         ("segmentation", MINI_ADE, "segmentation.run", "semantic_fpn", (
             "optimizer.lr=0.01", "model.decode_head.dropout_ratio=0.1", "model.decode_head.channels=16",
-            "val_interval=20",
+            "val_interval=20", "crop=32", "test.stride=32",
         )),
         ("tracking", MINI_LASOT, "tracking.protocols", "fast64", (
             "optimizer.lr=0.005", "batch_size=8", "norm_group=4", "pairs=64", "val_pairs=8", "val_interval=20",
