@@ -110,7 +110,8 @@ CASES = (
     ),
     KillCase(
         STORE,
-        f"pretrain mae --data digits {RUN} epochs=2 schedule.warmup=0 val_interval=1 knn_monitor.interval=2 max_items=200",
+        f"pretrain mae --data digits {RUN} epochs=2 schedule.warmup=0 val_interval=1 knn_monitor.interval=2 "
+        "max_items=200",
         "mini_ade",
         (
             (

@@ -1,6 +1,5 @@
 import json
 import statistics
-import time
 
 import pytest
 import torch
