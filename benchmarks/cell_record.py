@@ -149,7 +149,8 @@ def complete_settings(plan: RunPlan, recipe: Mapping[str, Any]) -> dict[str, Any
         plan: a plan of the same task and protocol.
         recipe: the recipe of a plan or of a record.
     """
-    return {**plan.later_settings, **dict(flatten_settings(recipe))}
+    found = dict(flatten_settings(recipe))
+    return found | {name: value for name, value in plan.later_settings.items() if name not in found}
 
 
 def make_complete_record(
