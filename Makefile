@@ -9,7 +9,10 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)
 	$(BIN)/bench demo
 
+# compiled first: hundreds of processes of the tests import the rooms, and where PYTHONDONTWRITEBYTECODE is set, as in
+# many images for CI, each would compile them anew
 test: $(STAMP)
+	@$(BIN)/python -m compileall -q $(patsubst %/__init__.py,%,$(wildcard */__init__.py)) || true
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # the tests that are too slow for every change (CONTRIBUTING.md lists them)

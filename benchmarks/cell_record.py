@@ -118,13 +118,16 @@ def _read_numbers(value: object) -> list[float]:
 def list_changed_settings(task: Task, request: RunRequest, data: DataReport, plan: RunPlan) -> list[str]:
     """Return the dotted names of the settings in which a run differs from the protocol's file at its tier.
 
+    A rate that the user gave beside another batch size is among them even with the value in the file: the protocol
+    would have scaled it.
+
     Args:
         task: the task.
         request: the cell, with the settings that the user changed.
         data: the result of the data check.
         plan: the task's plan for the request.
     """
-    recipe = plan.config["recipe"]
+    recipe = complete_settings(plan, plan.config["recipe"])
     if not request.overrides:
         return sorted(find_changed_settings(recipe, {**recipe, **plan.file_settings}))
     try:
@@ -133,8 +136,21 @@ def list_changed_settings(task: Task, request: RunRequest, data: DataReport, pla
         in_file = task.plan(bare, data)
     except BenchError:  # the protocol's own settings do not fit these data, so every setting that was named counts
         named = {word.partition("=")[0].strip() for word in request.overrides}
-        return sorted(named & dict(flatten_settings(recipe)).keys())
-    return sorted(find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings}))
+        return sorted(named & recipe.keys())
+    in_file_recipe = complete_settings(in_file, in_file.config["recipe"])
+    changed = find_changed_settings(recipe, {**in_file_recipe, **in_file.file_settings})
+    return sorted({*changed, *plan.kept_settings})
+
+
+def complete_settings(plan: RunPlan, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by dotted name, with those that are left out of a recipe because they have a certain value.
+
+    Args:
+        plan: a plan of the same task and protocol.
+        recipe: the recipe of a plan or of a record.
+    """
+    found = dict(flatten_settings(recipe))
+    return found | {name: value for name, value in plan.later_settings.items() if name not in found}
 
 
 def make_complete_record(

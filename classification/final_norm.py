@@ -27,11 +27,21 @@ def restart_final_norm(created: CreatedBackbone) -> CreatedBackbone:
     Returns:
         The same backbone with the report of what it starts from; unchanged for other architectures and random weights.
     """
-    model: Any = created.model
-    norm = model.norm if isinstance(model, SwinTransformer) else model.head.norm if isinstance(model, Hiera) else None
-    if created.load_report is None or not isinstance(norm, nn.LayerNorm):
+    norm = find_final_norm(created.model)
+    if created.load_report is None or norm is None:
         return created
     nn.init.ones_(norm.weight)
     nn.init.zeros_(norm.bias)
     report = replace(created.load_report, notes=[*created.load_report.notes, NORM_NOTE])
     return created._replace(load_report=report)
+
+
+def find_final_norm(model: nn.Module) -> nn.LayerNorm | None:
+    """Return the final norm of a Swin or a Hiera; ``None`` for other architectures.
+
+    Args:
+        model: a timm model.
+    """
+    trunk: Any = model
+    norm = trunk.norm if isinstance(model, SwinTransformer) else trunk.head.norm if isinstance(model, Hiera) else None
+    return norm if isinstance(norm, nn.LayerNorm) else None

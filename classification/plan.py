@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def resolve_protocol(
         is_photo_set: whether the task's images are photographs, which are cropped and augmented as such.
 
     Raises:
-        ConfigError: invalid settings.
+        ConfigError: invalid settings, or a change of a setting that this backbone does not heed.
         UserError: a data scale for low-shot, more shots than a class has images, a ``k`` above the number of images
             that vote, or a batch that the processes cannot share.
     """
@@ -115,6 +115,7 @@ def resolve_protocol(
     more, small = dict[str, Any](), tuple[str, ...]()
     if isinstance(recipe, ClassificationRecipe):
         arguments |= _list_training_arguments(recipe, request, num_classes)
+        _require_model_effects(request, arguments, protocol.changed)
         more = _describe_training(recipe, request, data, arguments)
         small = _describe_small_set(recipe, min(_count_trained_items(recipe, data, request.data_scale)))
     if isinstance(recipe, KnnRecipe):
@@ -135,8 +136,7 @@ def resolve_protocol(
             *describe_scaled_rates(protocol.scaled_rates),
             *small,
         ),
-        rate_settings=protocol.rate_settings,
-        scaled_settings=protocol.scaled_settings,
+        **protocol.plan_fields,
     )
 
 
@@ -148,6 +148,37 @@ def _list_training_arguments(recipe: ClassificationRecipe, request: RunRequest, 
     if recipe.beit_init and request.card.architecture in RELATIVE_POSITION_MODELS:
         arguments["beit_init"] = True
     return arguments
+
+
+def _require_model_effects(request: RunRequest, arguments: Mapping[str, Any], changed: Set[str]) -> None:
+    """Refuse changes of settings that only other architectures heed: one number would have two ids.
+
+    Args:
+        request: the backbone; a plan from a record alone does not know its weights, and is not asked.
+        arguments: those with which the backbone is created.
+        changed: dotted names of the settings that the user changed.
+
+    Raises:
+        ConfigError: such a setting was changed.
+    """
+    name, reasons = request.card.name, dict[str, str]()
+    if not request.reads_weights:
+        return
+    if request.card.architecture not in RELATIVE_POSITION_MODELS:
+        reasons["beit_init"] = f"{name} has no tables of relative positions that start like BEiT's"
+    if changed & {"fresh_norm", "optimizer.swin_layers"}:
+        from classification.final_norm import find_final_norm
+        from engine.optimizer import count_swin_layers
+
+        created = request.prepare_backbone(arguments)
+        if created.load_report is None:
+            reasons["fresh_norm"] = "from random weights the final norm starts at 1 and 0 in any case"
+        elif find_final_norm(created.model) is None:
+            reasons["fresh_norm"] = f"{name} is neither a Swin nor a Hiera"
+        if not count_swin_layers(created.model):
+            reasons["optimizer.swin_layers"] = f"{name} is no Swin"
+    for setting in sorted(changed & reasons.keys()):
+        raise ConfigError(f"--set {setting} changes nothing, because {reasons[setting]}; leave it out")
 
 
 def count_training_items(data: DataReport, train_on: str, data_scale: float) -> int:

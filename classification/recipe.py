@@ -84,6 +84,13 @@ class ClassificationRecipe(TrainingRecipe):
         """Whether each micro-batch draws random numbers of its own."""
         return self.drop_path > 0
 
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name."""
+        idle = super().explain_idle_settings()
+        if any(decay < 1 for decay in self.search.layer_decay):
+            idle.pop("optimizer.swin_layers", None)
+        return idle
+
 
 class DigitsRecipe(ClassificationRecipe):
     """Adds the augmentation of the digits.
@@ -197,6 +204,13 @@ class DistillRecipe(ImageRecipe):
                 "cannot read it; set pool=avg, or distill.class_token=false"
             )
         return self
+
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name."""
+        idle = super().explain_idle_settings()
+        if self.distill.alpha == 1:
+            idle["label_smoothing"] = "no label is learned (distill.alpha=1)"
+        return idle
 
 
 class FrozenRecipe(ProtocolSettings):

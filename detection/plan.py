@@ -50,6 +50,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         backbone_kwargs=arguments,
         num_expected_items=data_report.splits["test"],
         steps=("train", chosen, "test once"),
+        **protocol.plan_fields,
     )
 
 

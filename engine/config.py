@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -11,7 +11,7 @@ from mmengine.config import Config
 from pydantic import ValidationError
 
 from engine.recipe import ITEM_LIMITS, ProtocolSettings, StrictConfig
-from engine.settings.scaled_rates import RateScaler, ScaledRate
+from engine.settings.scaled_rates import RateScaler, ScaledRate, describe_scaled_rates
 from engine.settings.setting_text import parse_setting, split_override
 from foundation.display_text import shorten_value
 from foundation.errors import ConfigError
@@ -34,6 +34,8 @@ class ResolvedProtocol(Generic[RecipeT]):
         recipe: the recipe after applying the tier and the overrides.
         rate_settings: dotted names of the learning rates that follow the batch size.
         scaled_rates: those of them that did, because it is another one than theirs.
+        changed: dotted names of the settings to which the overrides give another value than file and tier.
+        kept_rates: dotted names of those that the overrides give instead, beside another batch size.
     """
 
     version: int
@@ -41,11 +43,23 @@ class ResolvedProtocol(Generic[RecipeT]):
     recipe: RecipeT
     rate_settings: tuple[str, ...] = ()
     scaled_rates: tuple[ScaledRate, ...] = ()
+    kept_rates: tuple[str, ...] = ()
+    changed: frozenset[str] = frozenset()
 
     @property
     def scaled_settings(self) -> tuple[str, ...]:
         """Dotted names of the rates that followed the batch size."""
         return tuple(rate.name for rate in self.scaled_rates)
+
+    @property
+    def plan_fields(self) -> dict[str, Any]:
+        """What a ``RunPlan`` says of the settings themselves, by the names of its fields."""
+        return {
+            "rate_settings": self.rate_settings,
+            "scaled_settings": self.scaled_settings,
+            "kept_settings": self.kept_rates,
+            "later_settings": self.recipe.list_later_settings(),
+        }
 
 
 def load_protocol(
@@ -64,7 +78,8 @@ def load_protocol(
         overrides: ``key=value`` with dotted keys, as given to ``--set``.
 
     Raises:
-        ConfigError: an unknown key, invalid values (all of them are listed), or a limit of items at the tier ``full``.
+        ConfigError: an unknown key, invalid values (all of them are listed), a limit of items at the tier ``full``, or
+            an override without effect.
     """
     file = _read_protocol_file(path)
     # Validating first fills in the defaults, so that an override may name a setting that the file leaves out.
@@ -73,15 +88,33 @@ def load_protocol(
     scaler = RateScaler(recipe, rates)
     # ``!r`` writes a value as a Python literal, which ``parse_value`` reads back unchanged.
     in_tier = [] if tier == "full" else [f"{key}={value!r}" for key, value in file["tiers"][tier].items()]
+    protocol = recipe
     for changes in (in_tier, overrides):
+        protocol = recipe  # in the end: file and tier, without the overrides
         for change in changes:
             recipe = _apply_override(recipe, change)
         scaler.note_given_rates(recipe, [split_override(change)[0] for change in changes])
     scaled = scaler.scale_rates(recipe)
-    resolved = _validate_recipe(recipe_type, recipe, "--set")
+    try:
+        resolved = _validate_recipe(recipe_type, recipe, "--set")
+    except ConfigError as error:
+        # the fault may be in a number that nobody typed
+        raise ConfigError("; ".join((str(error), *describe_scaled_rates(scaled)))) from error
     if tier == "full":
         _require_no_limit(resolved)
-    return ResolvedProtocol(file["version"], file["source"], resolved, rates, scaled)
+    own, now = _flatten_config(protocol), _flatten_config(resolved.model_dump())
+    named = {split_override(change)[0] for change in overrides}
+    changed = frozenset(name for name in named if own[name] != now[name])
+    _require_effect(resolved, changed)
+    kept = scaler.list_kept_rates(recipe)
+    return ResolvedProtocol(file["version"], file["source"], resolved, rates, scaled, kept, changed)
+
+
+def _require_effect(recipe: ProtocolSettings, changed: Collection[str]) -> None:
+    """Refuse changes of settings that have no effect beside the others: one number would have two ids."""
+    for name, reason in recipe.explain_idle_settings().items():
+        if name in changed:
+            raise ConfigError(f"--set {name} changes nothing, because {reason}; leave it out")
 
 
 def _require_no_limit(recipe: ProtocolSettings) -> None:

@@ -68,6 +68,14 @@ class StrictConfig(BaseModel):
                 plain[name] = value.dump_without_later_defaults()
         return plain
 
+    def list_later_settings(self) -> dict[str, Any]:
+        """Return the value of each of ``LATER_SETTINGS`` at which it is left out of ids, by dotted name."""
+        own = {key: value for kind in type(self).__mro__[::-1] for key, value in _get_later_settings(kind).items()}
+        groups = [(name, value) for name, value in self if isinstance(value, StrictConfig)]
+        return own | {
+            f"{name}.{key}": value for name, group in groups for key, value in group.list_later_settings().items()
+        }
+
 
 def _get_later_settings(kind: type) -> Mapping[str, Any]:
     """Return the later settings that a class lists itself."""
@@ -98,6 +106,13 @@ class ProtocolSettings(StrictConfig):
     def non_identity_settings(self) -> dict[str, Any]:
         """Return the settings that cannot change the result, as plain data."""
         return self.model_dump(mode="json", include=set(self.NON_IDENTITY_FIELDS))
+
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name.
+
+        A user who changes one is refused (``engine.config.load_protocol``): one number would have two ids.
+        """
+        return {}
 
 
 class OptimizerConfig(StrictConfig):
@@ -268,6 +283,19 @@ class TrainingRecipe(ProtocolSettings):
         """Return the settings that cannot change the result, as plain data."""
         identity = self.identity_settings()
         return {name: value for name, value in super().non_identity_settings().items() if name not in identity}
+
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name."""
+        idle, optimizer = super().explain_idle_settings(), self.optimizer
+        if self.schedule.warmup == 0:
+            idle["schedule.warmup_peak"] = "there is no warm-up (schedule.warmup=0)"
+        if optimizer.weight_decay == 0:
+            idle["optimizer.decay_embeddings"] = idle["optimizer.decay_all"] = "optimizer.weight_decay is 0"
+        elif optimizer.decay_all:
+            idle["optimizer.decay_embeddings"] = "optimizer.decay_all decays everything"
+        if optimizer.layer_decay == 1:
+            idle["optimizer.swin_layers"] = "there is no layer decay (optimizer.layer_decay=1)"
+        return idle
 
     @property
     def by_epoch(self) -> bool:

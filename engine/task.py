@@ -222,6 +222,8 @@ class RunPlan:
         rate_settings: names of the learning rates that follow the batch size by the protocol's rule, unless they are
             given beside it (``engine.settings.scaled_rates``).
         scaled_settings: those of them that did.
+        kept_settings: those of them that the user gave instead; they depart from the protocol, whatever their value.
+        later_settings: settings that ``config`` leaves out at these values, by dotted name (``StrictConfig``).
         loading_fixes: corrections of how the start weights are used, for ``StartCheckpoint.loading_fixes``.
     """
 
@@ -235,6 +237,8 @@ class RunPlan:
     notes: tuple[str, ...] = ()
     rate_settings: tuple[str, ...] = ()
     scaled_settings: tuple[str, ...] = ()
+    kept_settings: tuple[str, ...] = ()
+    later_settings: Mapping[str, Any] = field(default_factory=dict)
     loading_fixes: tuple[str, ...] = ()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -55,8 +56,12 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
     try:
         start = locate_weights(card, checkpoint)
     except CheckpointError as error:
-        if checkpoint is not None:
+        if checkpoint is not None and Path(checkpoint).expanduser().exists():
             raise
+        if checkpoint is not None:
+            # the sentence for a student ends with how to train from random weights, which no teacher may have
+            reason = re.split(r"; fix the path \(", str(error))[0]
+            raise CheckpointError(f"the teacher {name}: {reason}; fix --teacher-checkpoint") from error
         # the advice that follows the reason is for a backbone, which may start from random weights
         reason = re.split(r"; |, or give it with ", str(error))[0]
         raise CheckpointError(

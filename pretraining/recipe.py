@@ -202,6 +202,11 @@ class SimmimRecipe(PretrainRecipe):
         """Whether each micro-batch draws random numbers of its own."""
         return self.drop_path > 0
 
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name."""
+        no_block = {"decoder_width": "decoder=conv has no block"} if self.decoder == "conv" else {}
+        return super().explain_idle_settings() | no_block
+
 
 class SimmimDistillRecipe(SimmimRecipe):
     """Recipe of SimMIM with decoupled distillation.

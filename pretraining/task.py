@@ -166,8 +166,7 @@ class PretrainTask(Task):
             num_expected_items=-(-recipe.length // (1 if recipe.by_epoch else recipe.val_interval)),
             steps=("train", "export the encoder", "draw"),
             notes=describe_scaled_rates(protocol.scaled_rates),
-            rate_settings=protocol.rate_settings,
-            scaled_settings=protocol.scaled_settings,
+            **protocol.plan_fields,
         )
 
     def run(self, request: RunRequest, plan: RunPlan, out: Path) -> TaskOutcome:

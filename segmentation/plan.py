@@ -63,6 +63,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         num_expected_items=data_report.splits["test"],
         steps=("train", *chosen, "test once"),
         notes=_describe_padding(request.card.name, recipe.crop, arguments["img_size"]),
+        **protocol.plan_fields,
     )
 
 

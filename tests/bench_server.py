@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.guard_server import serve_forks
+from tests.fork_server import serve_forks
 from tests.limits import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,6 +84,7 @@ class BenchServer:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._said = ""  # by the server itself, above all why it could not start
 
     def run(self, words: list[str], env: dict[str, str], cwd: Path, timeout: float, function: str = "") -> Any:
         """As ``subprocess.run``; with ``function``, calls that one with the words instead of ``bench``.
@@ -105,7 +106,7 @@ class BenchServer:
         """Ends the server with whatever still runs in its process group."""
         if self._process:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.communicate()
+            self._said = self._process.communicate()[1]
             self._process = None
 
     def _start(self) -> subprocess.Popen[str]:
@@ -113,10 +114,11 @@ class BenchServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench_server"],
                 cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
+                # one thread for the libraries of matrices as well: those they start at import would be lost in a fork
+                env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 text=True,
                 start_new_session=True,
             )
@@ -131,7 +133,7 @@ class BenchServer:
         answer = process.stdout.readline()
         if not answer:
             self.close()
-            raise RuntimeError("the server of the command line ended")
+            raise RuntimeError(f"the server of the command line ended: {self._said[-2000:]}")
         return int(answer)
 
 

@@ -97,6 +97,7 @@ def resolve_protocol(request: RunRequest, data: DataReport, read_videos: Callabl
         steps=STEPS,
         file_settings=file_settings,
         notes=(*notes, *list_missing_training(recipe, request.data_root)),
+        **protocol.plan_fields,
         # of the row and not of the board: trackers with other input are compared
         loading_fixes=(GIVEN_NORMALIZATION,) if find_given_normalization(request) is not None else (),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
+from benchmarks.cell_record import complete_settings
 from benchmarks.resolve_cell import CellParts
 from engine.task import PreparedBackbone
 from foundation.errors import BenchError
@@ -50,7 +51,7 @@ def _list_counting_settings(parts: CellParts) -> Iterator[ResolvedSetting]:
     recipe = parts.plan.config.get("recipe", {})
     named = {word.partition("=")[0].strip() for word in parts.request.overrides}
     full = _plan_settings(parts, "full")
-    for name, value in flatten_settings(recipe):
+    for name, value in complete_settings(parts.plan, recipe).items():
         source: SettingSource = "protocol"
         if name in named:
             source = "--set"
@@ -74,7 +75,8 @@ def _plan_settings(parts: CellParts, tier: Literal["full"]) -> dict[str, Any] | 
         # a backbone of its own, so that the one that a run has prepared stays
         request = replace(parts.request, tier=tier, overrides=overrides, prepared=PreparedBackbone())
         with contextlib.suppress(BenchError):
-            return dict(flatten_settings(parts.task.plan(request, parts.data).config.get("recipe", {})))
+            plan = parts.task.plan(request, parts.data)
+            return complete_settings(plan, plan.config.get("recipe", {}))
     return None
 
 

@@ -58,7 +58,11 @@ def _has_same_settings(record: Record, parts: CellParts) -> bool:
     if record.changed_settings is None:  # a record of this age does not say what the user changed
         return before == now or not parts.request.overrides
     changed = set(list_changed_settings(parts.task, parts.request, parts.data, parts.plan))
-    return changed == set(record.changed_settings) and all(before.get(name) == now.get(name) for name in changed)
+    stated, plan = set(record.changed_settings), parts.plan
+    # A record of a version in which no rate followed the batch size does not name the rates that do now, nor those
+    # that are given beside it with the value in the file; the same was asked for.
+    is_same = stated <= changed and changed - stated <= {*plan.scaled_settings, *plan.kept_settings}
+    return is_same and all(before.get(name) == now.get(name) for name in stated)
 
 
 def describe_changes(record: Record, identity: RunIdentity) -> str:

@@ -137,6 +137,8 @@ def read_suite(name: str) -> Suite:
 def replace_fields(suite: Suite, changes: Mapping[str, Any]) -> Suite:
     """Return a suite in which options of the command line replace fields of every block.
 
+    Settings are replaced one by one, by their names: a block's ``batch_size=64`` must not go because of ``epochs=1``.
+
     Args:
         suite: as read from a file.
         changes: field names of ``SuiteBlock`` and their values; ``tasks`` also replaces ``domain``.
@@ -146,11 +148,20 @@ def replace_fields(suite: Suite, changes: Mapping[str, Any]) -> Suite:
     """
     if "tasks" in changes:
         changes = {**changes, "domain": None}
-    blocks = [{**block.model_dump(), **changes} for block in suite.cells]
+    given = changes.get("set", [])
+    named = {_get_key(word) for word in given}
+    blocks = []
+    for block in suite.cells:
+        kept = [word for word in block.set if _get_key(word) not in named]
+        blocks.append({**block.model_dump(), **changes, "set": [*kept, *given]})
     try:
         return Suite.model_validate({"summary": suite.summary, "cells": blocks})
     except ValidationError as error:
         raise ConfigError(format_validation_errors(error)) from error
+
+
+def _get_key(override: str) -> str:
+    return override.partition("=")[0].strip()
 
 
 def expand_suite(suite: Suite, defaults: CellRequest, resources: CellResources) -> Matrix:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.cell_record import complete_settings
 from benchmarks.task_registry import TASKS
 from benchmarks.verify.compare_tables import count_differing_rows
 from benchmarks.verify.replay import format_overrides, replan_run, require_same_card, resolve_record_root
@@ -14,7 +15,6 @@ from engine.data.data_options import make_data_options
 from foundation.errors import BenchError, UserError
 from foundation.storage.leftovers import open_scratch_folder
 from foundation.weights.shard_index import hash_weights
-from results.records.flat_settings import flatten_settings
 from results.records.identity import build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, Record
 from results.records.verification import CheckState, VerificationCheck, find_start_weights
@@ -75,7 +75,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
             f"{record.protocol} is version {again.plan.protocol_version} here, the record is of version "
             f"{record.protocol_version}"
         )
-    stated = dict(flatten_settings(record.config["recipe"] | record.non_identity_settings))
+    stated = complete_settings(again.plan, record.config["recipe"] | record.non_identity_settings)
     # rates are stated, even where they are those of the file: beside another batch size they would follow it
     named = (*again.file_values, *again.plan.rate_settings, "accumulate", "teacher_checkpoint")
     names = [name for name in dict.fromkeys(named) if name in stated]

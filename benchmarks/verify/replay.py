@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from backbones.card import BackboneCard
 from backbones.registry import get_card
 from backbones.weights import MEMORY_ARCHITECTURE, InitialWeights
+from benchmarks.cell_record import complete_settings
 from benchmarks.task_registry import TASKS
 from engine.task import DataReport, RunPlan, RunRequest
 from foundation.errors import BenchError, UnknownNameError
@@ -113,11 +114,11 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
         raise UnknownNameError(f"task {task.name} has no protocol {record.protocol!r}")
     request = make_request(record, _find_planning_card(record), root)
     in_file = task.plan(request, data)
-    stated = dict(flatten_settings(record.config.get("recipe", {})))
-    # what the record lacks stays as in the file, and shows below as computed otherwise
-    recipe = record.config.get("recipe", {})
-    changed = find_changed_settings(recipe, in_file.config["recipe"])
-    file_values = find_changed_settings(recipe, {**in_file.config["recipe"], **in_file.file_settings})
+    # what else the record lacks stays as in the file, and shows below as computed otherwise
+    stated = complete_settings(in_file, record.config.get("recipe", {}))
+    own = complete_settings(in_file, in_file.config["recipe"])
+    changed = find_changed_settings(stated, own)
+    file_values = find_changed_settings(stated, {**own, **in_file.file_settings})
     neutral = {
         name: record.non_identity_settings[name]
         for name in PLANNING_SETTINGS
@@ -134,6 +135,8 @@ def replan_run(record: Record, data: DataReport, root: Path) -> ReplayedPlan:
     computed = [name for name in (again.keys() | before.keys()) - unread if again.get(name) != before.get(name)]
     computed += [name for name, value in flatten_settings(again["recipe"]) if (name, value) not in stated.items()]
     adapted = frozenset(file_values) - changed.keys() | followed
+    # given beside another batch size: the file's value departs from the protocol, too
+    file_values |= {name: stated[name] for name in plan.kept_settings if name not in file_values and name in stated}
     return ReplayedPlan(plan, file_values, adapted, sorted(computed))
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.cell_record import complete_settings
 from benchmarks.task_registry import TASKS, describe_task_source
 from benchmarks.verify.recorded_command import list_requested_values, parse_recorded_command
 from benchmarks.verify.replay import ReplayedPlan, replan_run, resolve_record_root
@@ -16,7 +17,6 @@ from engine.settings.setting_text import parse_value
 from engine.task import DataReport, Task
 from foundation.errors import BenchError, ConfigError, RecordError
 from foundation.run_scope import memoize_in_run
-from results.records.flat_settings import flatten_settings
 from results.records.record import PRETRAINING_DOMAIN, Record
 from results.records.verification import VerificationCheck
 from results.statistics.item_files import read_item_table
@@ -221,8 +221,12 @@ def _compare_with_file(
         requested: the texts that the command gave to each setting; ``None`` where no command says it.
     """
     what, file = "settings", f"the file of {record.protocol} (version {record.protocol_version}, {record.tier})"
-    stated = dict(flatten_settings(record.config.get("recipe", {})))
-    differing = [f"{name}={stated[name]!r} (file: {value!r})" for name, value in again.file_values.items()]
+    stated = complete_settings(again.plan, record.config.get("recipe", {}))
+    differing = [
+        # equal values differ where the file's is for another batch size
+        f"{name}={stated[name]!r} (file: {value!r}{', scaled with batch_size' if value == stated[name] else ''})"
+        for name, value in again.file_values.items()
+    ]
     if requested is None:
         if differing:
             yield VerificationCheck(what, "note", f"differs from {file} in: {', '.join(differing)}")

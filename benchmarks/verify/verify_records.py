@@ -12,6 +12,7 @@ from benchmarks.verify.recorded_command import check_recorded_command
 from benchmarks.verify.repeat_evaluation import reproduce_evaluation
 from benchmarks.verify.repeat_run import reads_every_byte, reproduce_run
 from benchmarks.verify.task_checks import check_against_task
+from benchmarks.verify.teacher_check import check_teacher
 from engine.data.data_options import make_data_options
 from foundation.environment import resolve_data_root
 from foundation.errors import ConfigError, RecordError, UserError
@@ -116,6 +117,7 @@ def _verify_run(folder: Path, record: Record, request: VerifyRequest) -> list[Ve
         *verify_record(folder, record),
         *check_recorded_command(record),
         *check_backbone(record),
+        *check_teacher(record),
         *check_against_task(folder, record, root),
     ]
     if request.reruns_evaluation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.task import MetricSpec
-from results.statistics.average_precision.metric_names import COCO_METRIC_NAMES, KIND_PREFIXES, SCORE_NAMES
+from results.statistics.average_precision.metric_names import KIND_PREFIXES, SCORE_NAMES
 from results.statistics.metric_statistics import MetricStatistic
 
 __all__ = ["KIND_PREFIXES", "MATCHES_ENTRY", "SCORE_NAMES", "make_metric_specs"]
@@ -13,8 +13,9 @@ MATCHES_ENTRY = "matches"
 
 
 def make_metric_specs() -> tuple[MetricSpec, ...]:
-    """Return the metrics of boxes and of masks, box AP first."""
+    """Return the metrics of boxes and of masks, box AP first, then mask AP, and so on in pairs."""
+    # tables show the first ones
+    names = [f"{kind}_{score}" for score in SCORE_NAMES for kind in KIND_PREFIXES]
     return tuple(
-        MetricSpec(name, "%", True, MetricStatistic("average_precision", (MATCHES_ENTRY,), name))
-        for name in COCO_METRIC_NAMES
+        MetricSpec(name, "%", True, MetricStatistic("average_precision", (MATCHES_ENTRY,), name)) for name in names
     )

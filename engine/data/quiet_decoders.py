@@ -59,15 +59,20 @@ def strip_png(data: bytes) -> bytes:
     return b"".join((*pieces, data[start:place], b"" if is_whole else _PNG_END)) if pieces else data
 
 
-@cache
 def silence_opencv() -> None:
-    """Turn off OpenCV's own log and that of its FFmpeg, unless the user has set them; once for the process."""
+    """Turn off OpenCV's own log and that of its FFmpeg, unless the user has set them."""
+    _silence_opencv_log()
+    # OpenCV reads it once, at its first video, which may come long after its first image; whoever puts the environment
+    # back between the two must not make FFmpeg loud, so it is set each time
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+
+
+@cache
+def _silence_opencv_log() -> None:
     import cv2
 
     if "OPENCV_LOG_LEVEL" not in os.environ:
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    # read by OpenCV when it opens a video
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 
 @cache

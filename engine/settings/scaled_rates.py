@@ -45,6 +45,7 @@ class RateScaler:
 
     def __init__(self, recipe: Mapping[str, Any], names: Sequence[str]) -> None:
         self._bases = {name: (_get_setting(recipe, name), recipe["batch_size"]) for name in names}
+        self._bases_before = dict(self._bases)  # without what the last source gave
 
     def note_given_rates(self, recipe: Mapping[str, Any], given: Collection[str]) -> None:
         """Take the rates that a source gives as those for the batch size that holds after it.
@@ -53,6 +54,7 @@ class RateScaler:
             recipe: the recipe with the changes of that source.
             given: dotted names of all settings that the source gives.
         """
+        self._bases_before = dict(self._bases)
         for name in self._bases.keys() & set(given):
             self._bases[name] = (_get_setting(recipe, name), recipe["batch_size"])
 
@@ -66,22 +68,37 @@ class RateScaler:
         Returns:
             What was replaced.
         """
-        batch: Any = recipe.get("batch_size")  # protocols that train nothing may have none
-        if isinstance(batch, bool) or not isinstance(batch, int) or not 0 < batch <= MAX_BATCH:
-            return ()
-        scaled = []
-        for name, (base, base_batch) in self._bases.items():
-            if base_batch == batch or base == []:
-                continue
-            value = (
-                [_scale(rate, batch, base_batch) for rate in base]
-                if isinstance(base, list)
-                else _scale(base, batch, base_batch)
-            )
-            *parents, last = name.split(".")
-            reduce(lambda group, key: group[key], parents, recipe)[last] = value
-            scaled.append(ScaledRate(name, value, batch, base, base_batch))
-        return tuple(scaled)
+        scaled = _scale_bases(self._bases, recipe.get("batch_size"))
+        for rate in scaled:
+            *parents, last = rate.name.split(".")
+            reduce(lambda group, key: group[key], parents, recipe)[last] = rate.value
+        return scaled
+
+    def list_kept_rates(self, recipe: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the rates that the last source gave in place of what the rule makes of the others'.
+
+        Such a rate departs from the protocol even where its value is that of the file, which is for another batch size.
+
+        Args:
+            recipe: the recipe after ``scale_rates``.
+        """
+        followed = _scale_bases(self._bases_before, recipe.get("batch_size"))
+        return tuple(rate.name for rate in followed if _get_setting(recipe, rate.name) != rate.value)
+
+
+def _scale_bases(bases: Mapping[str, tuple[Any, int]], batch: Any) -> tuple[ScaledRate, ...]:
+    """Return the rates for a batch size, of those that were given for another one."""
+    # protocols that train nothing may have no batch size
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 0 < batch <= MAX_BATCH:
+        return ()
+    scaled = []
+    for name, (base, base_batch) in bases.items():
+        if base_batch == batch or base == []:
+            continue
+        is_list = isinstance(base, list)
+        value = [_scale(rate, batch, base_batch) for rate in base] if is_list else _scale(base, batch, base_batch)
+        scaled.append(ScaledRate(name, value, batch, base, base_batch))
+    return tuple(scaled)
 
 
 def describe_scaled_rates(scaled: Sequence[ScaledRate]) -> tuple[str, ...]:

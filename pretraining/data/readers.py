@@ -158,6 +158,12 @@ def read_imagenet(root: Path) -> ImagePool:
         numbers = {name: index for index, name in enumerate(sorted({str(name) for name in shards.classes}))}
         # a number beside an image is that of its class already
         labels = [name if isinstance(name, int) else numbers[name] for name in shards.classes]
+        strange = next((i for i, name in enumerate(shards.classes) if isinstance(name, int) and name >= 1000), None)
+        if strange is not None:
+            raise DataError(
+                f"{shards.describe_image(strange)} has the class {labels[strange]}, and ImageNet's are 0 to 999; make "
+                "the archive again"
+            )
         hashes = shards.hash_contents()
         fingerprint = _hash_names(shards.names, hashes)
         return ImagePool(fingerprint, None, home, shards.names, shards, labels, coverage=hashes.coverage)
@@ -186,7 +192,9 @@ def read_image_folder(root: Path) -> ImagePool:
     found = set(tree.files)
     paths = [path for path in _iter_image_files(home) if path in found]
     unread = [path for path in tree.files if path.lower().endswith(UNREAD_IMAGE_SUFFIXES)]
-    require_all_used(tree, paths, describe_unopened(unread[0]) if unread else "")
+    is_packed = any(path.lower().endswith(".tar") for path in tree.files)
+    packed = "tar archives are read with --data imagenet alone (imagenet/train), so unpack them" if is_packed else ""
+    require_all_used(tree, paths, describe_unopened(unread[0]) if unread else packed)
     return _make_file_pool(home, paths, None)
 
 

@@ -124,14 +124,18 @@ def _get_teacher_token(teacher: Teacher) -> Tensor:
     """Return the mask token of a teacher, C values in any shape.
 
     Raises:
-        UserError: the teacher is not a Swin, or its weights have no mask token of its width.
+        UserError: the teacher is not a Swin, or its weights have no mask token of its width, or a damaged one.
     """
     model = teacher.model
     if not isinstance(model, SwinTransformer):
         raise UserError(f"the teacher {teacher.name} is a {type(model).__name__}; a Swin learns from a Swin")
     token, width = teacher.mask_token, model.patch_embed.proj.out_channels
+    found = None
     if token is None or token.numel() != width:
         found = "no mask token" if token is None else f"a mask token of {token.numel()} channels, not {width}"
+    elif not torch.isfinite(token).all():
+        found = "a mask token with values that are not finite numbers"
+    if token is None or found is not None:
         raise UserError(
             f"the weights of the teacher {teacher.name} have {found}, and in simmim_d2 the teacher sees masked images; "
             "name weights that simmim has pre-trained with --teacher-checkpoint (a run of version 2, or the authors')"

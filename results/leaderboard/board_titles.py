@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,10 @@ from results.leaderboard.departures import format_setting
 from results.records.flat_settings import flatten_settings
 from results.records.identity import FILE_OPTIONS
 from results.records.record import Record
+
+_DIGEST = re.compile(r"^([0-9a-f]{12})[0-9a-f]{52}$")
+"""The SHA-256 of a teacher's weights, of which a heading shows the first 12 digits. Boards whose headings would then
+be the same get the start of their keys."""
 
 
 class BoardKey(NamedTuple):
@@ -48,7 +53,9 @@ def find_distinguishing_settings(
             {**record.config, **data, "data_options": _describe_options(record)} | {"data_scale": None}
         )
         # --set names the settings of the recipe without a prefix; key[:3] is task, protocol and tier
-        alike[key[:3]][key] = {name.removeprefix("recipe."): format_setting(value) for name, value in leaves}
+        alike[key[:3]][key] = {
+            name.removeprefix("recipe."): _DIGEST.sub(r"\1", format_setting(value)) for name, value in leaves
+        }
     found = {}
     for boards in alike.values():
         names = sorted(set().union(*boards.values()))

@@ -56,6 +56,8 @@ def list_board_departures(records: Sequence[Record]) -> tuple[str, ...]:
         for name in sorted((changed | counts) & flat.keys())
         if not (name in COUNT_SETTINGS and flat[name] is None)
     ]
+    # a setting that ids leave out at one value has no value in the record when the user chose that one
+    found += [f"other {name}" for name in sorted(set().union(*stated) - flat.keys() - set(COUNT_SETTINGS))]
     if any(record.data.deviations for record in records):
         found.append("not the official data")
     if any(record.data.duplicates for record in records):

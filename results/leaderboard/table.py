@@ -37,6 +37,9 @@ from results.records.store import ScanResult
 from results.records.version_differences import describe_version_differences
 from results.statistics.ranking import StoredRun, rank_rows
 
+MAX_METRIC_COLUMNS = 7
+"""COCO has 23 numbers besides box AP; so many columns would be read by nobody."""
+
 
 class BoardRow(NamedTuple):
     """One backbone (with one set of start weights) on a board.
@@ -172,6 +175,15 @@ class Board(NamedTuple):
     def other_metrics(self) -> tuple[str, ...]:
         """Return the names of all metrics except the primary one."""
         return tuple(name for name in self.units if name != self.primary_metric)
+
+    @property
+    def shown_metrics(self) -> tuple[str, ...]:
+        """Return those of the other metrics that have a column where people read: the first ones of very many.
+
+        Files of tables (CSV, JSON) have all of them.
+        """
+        others = self.other_metrics
+        return others if len(others) <= MAX_METRIC_COLUMNS else others[:MAX_METRIC_COLUMNS]
 
     @property
     def has_published(self) -> bool:

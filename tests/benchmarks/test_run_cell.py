@@ -17,7 +17,7 @@ from benchmarks.run_cell import run_cell
 from foundation import files
 from tests.conftest import Bench
 
-QUICK = ("--tier", "smoke", "--set", "batch_size=512", "--json")
+QUICK = ("--tier", "smoke", "--set", "max_items=40", "batch_size=40", "--json")
 
 
 @pytest.mark.shared_data

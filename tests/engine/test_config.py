@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from classification.recipe import DistillRecipe
 from engine.config import load_protocol
 from engine.recipe import StrictConfig, TrainingRecipe
 from engine.settings.setting_text import parse_value
 from foundation.errors import ConfigError
+from pretraining.recipe import SimmimRecipe
 from results.records.renamed_settings import RENAMED_SETTINGS, find_new_name
 
 FILE = """
@@ -151,3 +153,59 @@ def test_no_old_name_is_a_new_one_too(renamed: dict[str, str]) -> None:
     for old, new in renamed.items():
         assert find_new_name(old) == new
         assert find_new_name(new) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["schedule.warmup=0", "schedule.warmup_peak=next_step"], r"there is no warm-up \(schedule\.warmup=0\)"),
+        (
+            ["optimizer.decay_embeddings=true"],
+            r"decay_embeddings changes nothing, because optimizer\.weight_decay is 0",
+        ),
+        (
+            ["optimizer.weight_decay=0.1", "optimizer.decay_all=true", "optimizer.decay_embeddings=true"],
+            "decays everything",
+        ),
+        (["optimizer.swin_layers=mae_lite"], r"there is no layer decay \(optimizer\.layer_decay=1\); leave it out"),
+    ],
+)
+def test_a_change_without_effect_is_refused(file: Path, words: list[str], sentence: str) -> None:
+    """One number would have two ids."""
+    with pytest.raises(ConfigError, match=sentence):
+        load_protocol(file, TrainingRecipe, "full", words)
+
+
+def test_what_the_file_says_without_effect_is_no_change(file: Path) -> None:
+    text = FILE.replace('"warmup": 2', '"warmup": 2, "warmup_peak": "next_step"')
+    file.write_text(text)
+    for words in (["schedule.warmup=0"], ["schedule.warmup=0", "schedule.warmup_peak=next_step"]):
+        assert load_protocol(file, TrainingRecipe, "full", words).recipe.schedule.warmup_peak == "next_step"
+    with pytest.raises(ConfigError, match="there is no warm-up"):
+        load_protocol(file, TrainingRecipe, "full", ["schedule.warmup=0", "schedule.warmup_peak=last_step"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "file_name", "words", "sentence"),
+    [
+        (
+            SimmimRecipe,
+            "pretraining/configs/simmim.py",
+            ["decoder=conv", "decoder_width=48"],
+            "decoder=conv has no block",
+        ),
+        (
+            DistillRecipe,
+            "classification/configs/images_finetune_distill.py",
+            ["distill.class_token=false", "distill.alpha=1", "label_smoothing=0.3"],
+            r"label_smoothing changes nothing, because no label is learned",
+        ),
+    ],
+)
+def test_changes_that_one_recipe_does_not_heed(
+    recipe: type[TrainingRecipe], file_name: str, words: list[str], sentence: str
+) -> None:
+    file = Path(__file__).parents[2] / file_name
+    with pytest.raises(ConfigError, match=sentence):
+        load_protocol(file, recipe, "full", words)
+    assert load_protocol(file, recipe, "full", words[:-1]).changed

@@ -49,7 +49,7 @@ def kill_when(out: Path, pattern: str, sig: signal.Signals, words: tuple[str, ..
         assert time.monotonic() < deadline
         time.sleep(0.01)
     child.send_signal(sig)
-    child.wait(60)
+    child.wait(HANG_SECONDS)
 
 
 def test_ctrl_c_leaves_a_reason_and_the_same_command_goes_on(bench: Bench, undisturbed: Path, tmp_path: Path) -> None:

@@ -93,24 +93,25 @@ CASES = (
         "",
         ((at("renamed *cache/features/*.json", 2), half("fsync *.items.csv.*")),),
     ),
-    KillCase("finetune", f"run digits {RUN} epochs=2 schedule.warmup=0", "knn", FINETUNE),
+    KillCase("finetune", f"run digits {RUN} epochs=2 schedule.warmup=0 max_items=200", "knn", FINETUNE),
     KillCase(
         "mini_ade",
         f"run mini_ade --protocol linear {RUN} crop=32 test.stride=32 test.scale=none batch_size=4 iterations=2 "
-        "val_interval=1 schedule.warmup=0 workers=0",
+        "val_interval=1 schedule.warmup=0 workers=0 max_items=8",
         "finetune",
         (
             (
                 half("fsync *.last_00000001.pth.tmp"),
                 at("renamed *step_00000001.pth"),
-                half("fsync *ADE_val_00000005.png*"),
+                half("fsync *ADE_val_*.png*", 3),
                 half("fsync *.areas.npy.*"),
             ),
         ),
     ),
     KillCase(
         STORE,
-        f"pretrain mae --data digits {RUN} epochs=2 schedule.warmup=0 val_interval=1 knn_monitor.interval=2",
+        f"pretrain mae --data digits {RUN} epochs=2 schedule.warmup=0 val_interval=1 knn_monitor.interval=2 "
+        "max_items=200",
         "mini_ade",
         (
             (
@@ -138,7 +139,7 @@ CASES = (
         "mini_lasot",
         f"run mini_lasot --protocol fast64 {RUN} epochs=2 pairs=8 val_pairs=4 batch_size=8 head_channels=16 "
         "schedule.warmup=0 dataset_weights.photos=0 dataset_weights.mini_lasot=1 workers=0 "
-        "use_ce=true ce.blocks=[1] ce.begin=0 ce.end=1",
+        "use_ce=true ce.blocks=[1] ce.begin=0 ce.end=1 max_frames=20",
         "",
         (
             (

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.faults.kill_points import KillPoint, StepWatch
-from tests.guard_server import LIBRARIES, list_rooms
+from tests.fork_server import LIBRARIES, list_rooms
 from tests.limits import HANG_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]

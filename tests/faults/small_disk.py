@@ -64,7 +64,7 @@ def run_on_small_disks(function: Callable[..., None], *words: str) -> None:
 
     target = f"{function.__module__}:{function.__qualname__}"
     env = os.environ | {"PYTHONPATH": str(ROOT), "TQDM_DISABLE": "1"}
-    done = BENCH_SERVER.run(list(words), env, ROOT, 600, function=target)
+    done = BENCH_SERVER.run(list(words), env, ROOT, HANG_SECONDS, function=target)
     assert done.returncode == 0, done.stderr[-6000:]
 
 

@@ -44,7 +44,10 @@ BAD = [
         "timm's default is mae_in1k_ft_in1k; name them, for example --teacher timm/hiera_base_224.mae",
     ),
     ((*DISTILL, "--teacher", "timm/vit_base_patch16_224"), "example --teacher timm/vit_base_patch16_224.mae"),
-    ((*DISTILL, "--teacher", "vit_pico", "--teacher-checkpoint", "nowhere"), "there is no checkpoint at nowhere"),
+    (
+        (*DISTILL, "--teacher", "vit_pico", "--teacher-checkpoint", "nowhere"),
+        "the teacher vit_pico: there is no checkpoint at nowhere; fix --teacher-checkpoint\n",
+    ),
     (("pretrain", "simmim", "--backbone", "vit_pico", "--data", "digits"), "simmim is for Swin: run mae"),
     (("pretrain", "mae", "--backbone", "vit_pico", "--data", "imagenet"), "there is no folder"),
     (("add", "backbone", "mine", "--from", "."), "cannot read record.json"),

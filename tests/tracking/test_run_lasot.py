@@ -57,7 +57,7 @@ def test_kill_9_while_two_processes_track_and_resume_give_the_bytes_of_one(tmp_p
         time.sleep(0.002)
     helpers = children(child.pid)
     child.send_signal(signal.SIGKILL)
-    child.wait(60)
+    child.wait(HANG_SECONDS)
     while any(Path(f"/proc/{number}").exists() for number in helpers):
         assert time.monotonic() < end, "orphans"
         time.sleep(0.05)

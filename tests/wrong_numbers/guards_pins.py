@@ -30,7 +30,7 @@ GUARDS = {
     ),
     "weight decay on biases moves a pin": Guard(
         "engine/optimizer.py",
-        "decayed = setting.decay_all or (parameter.ndim > 1 and name not in undecayed)",
+        "decayed = (all_shapes or parameter.ndim > 1) and name not in undecayed",
         "decayed = True",
         _name_test("classification", "digits_finetune-optimizer"),
     ),

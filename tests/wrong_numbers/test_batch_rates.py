@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.cell_record import list_changed_settings
 from benchmarks.cli.main import main
-from benchmarks.resolve_cell import CellRequest, resolve_cell
+from benchmarks.matrix.resolved_settings import list_resolved_settings
+from benchmarks.matrix.stale_records import is_earlier_version
+from benchmarks.resolve_cell import CellRequest, resolve_cell, resolve_cell_parts
 from benchmarks.verify.repeat_run import _repeat_run
+from benchmarks.verify.replay import replan_run
+from results.records.record import Record
 from results.records.store import read_record
 from tests.wrong_numbers.forgery import forge_run, list_failures, verify_folder
 from tests.wrong_numbers.test_verify import make_pictures
@@ -98,9 +103,55 @@ def test_another_rate_is_not_the_rule_s(place: Path, folder: Path) -> None:
 
 
 def test_the_rate_of_the_file_beside_another_batch_size(place: Path, folder: Path, tmp_path: Path) -> None:
-    """0.001875, the rate of the tier: the record says that it does not differ, and it must not follow the batch."""
-    forged = forge_run(folder, edit(0.001875, ["batch_size", "img_size"], "optimizer.lr=0.001875"))
+    """0.001875, the rate of the tier: the rule would have made another one of it, so the record has to name it."""
+    changed = ["batch_size", "img_size", "optimizer.lr"]
+    settings = (*SETTINGS, "optimizer.lr=0.001875")
+    request = CellRequest(
+        "imagefolder", "vit_pico", tier="smoke", overrides=settings, data_root=place / "data", device="cpu"
+    )
+    found = resolve_cell(request)
+    assert list_changed_settings(found.task, found.request, found.data, found.plan) == changed
+    forged = forge_run(folder, edit(0.001875, changed, "optimizer.lr=0.001875"))
     state, message = judge_settings(forged, place)
-    assert state == "holds" and "optimizer.lr" not in message
+    assert state == "holds" and "optimizer.lr=0.001875 (file: 0.001875, scaled with batch_size)" in message
     record = read_record(forged)
     assert _repeat_run(forged, record, place / "data", "cpu", tmp_path / "again").record.run_id == record.run_id
+    forged = forge_run(forged, lambda content: content.update(changed_settings=changed[:2]))
+    assert list_failures(forged, data_root=place / "data") == {"settings"}, "hidden in the list"
+
+    def hide_word(content: dict[str, Any]) -> None:
+        content["changed_settings"] = changed
+        content["environment"]["command"].remove("optimizer.lr=0.001875")
+
+    assert list_failures(forge_run(forged, hide_word), data_root=place / "data") == {"settings"}, "nobody typed it"
+
+
+@pytest.mark.parametrize("given", [(), ("optimizer.lr=0.001875",)])
+def test_a_record_from_before_the_rule_is_an_earlier_version(place: Path, folder: Path, given: tuple[str, ...]) -> None:
+    """It has the rate of the file and names the batch size alone, whether the rate was typed or not."""
+    request = CellRequest(
+        "imagefolder", "vit_pico", tier="smoke", overrides=(*SETTINGS, *given), data_root=place / "data", device="cpu"
+    )
+    parts, record = resolve_cell_parts(request), read_record(folder)
+    old = json.loads(record.model_dump_json())
+    old["config"]["recipe"]["optimizer"]["lr"] = 0.001875
+    old["changed_settings"] = ["batch_size", "img_size"]
+    assert is_earlier_version(Record.model_validate(old), parts, record.seed)
+    old["changed_settings"] = ["batch_size"]
+    assert not is_earlier_version(Record.model_validate(old), parts, record.seed), "another size of the images"
+
+
+def test_a_setting_that_is_younger_than_the_record_s_form_is_a_change(place: Path, folder: Path) -> None:
+    """``last_step`` is left out of the settings of an id, and the file of the protocol says ``next_step``."""
+    words = (*SETTINGS, "epochs=3", "schedule.warmup=1", "schedule.warmup_peak=last_step")
+    request = CellRequest(
+        "imagefolder", "vit_pico", tier="smoke", overrides=words, data_root=place / "data", device="cpu"
+    )
+    parts, name = resolve_cell_parts(request), "schedule.warmup_peak"
+    assert name.partition(".")[2] not in parts.plan.config["recipe"]["schedule"]
+    assert name in list_changed_settings(parts.task, parts.request, parts.data, parts.plan)
+    (shown,) = [each for each in list_resolved_settings(parts) if each.name == name]
+    assert (shown.value, shown.source, shown.counts) == ("last_step", "--set", True)
+    record = read_record(folder).model_copy(update={"config": dict(parts.plan.config)})
+    assert replan_run(record, parts.data, place / "data").file_values[name] == "next_step"
+    assert not replan_run(record, parts.data, place / "data").computed

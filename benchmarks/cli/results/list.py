@@ -13,6 +13,9 @@ from benchmarks.cli.output import join_columns, write_json, write_stdout
 from foundation.display_text import format_one_line
 from foundation.machine.garbage_collection import pause_garbage_collection
 
+MAX_LISTED_VALUES = 8
+"""Values of a cell that are listed; --json has all."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the verb."""
@@ -81,7 +84,10 @@ def _format_value(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "-"
+        # COCO's 24 metrics would push everything else off the screen
+        texts = list(map(str, value))
+        more = [f"and {len(texts) - MAX_LISTED_VALUES} more"] if len(texts) > MAX_LISTED_VALUES + 1 else []
+        return ", ".join([*texts[:MAX_LISTED_VALUES], *more] if more else texts) or "-"
     if isinstance(value, bool):  # before numbers: bool is a subclass of int
         return "yes" if value else "no"
     if isinstance(value, float):

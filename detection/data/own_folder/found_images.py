@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +11,7 @@ import numpy as np
 
 from detection.data.ground_truth import Annotations, Category, DetectionImage, DetectionSplit, InstanceMask
 from detection.data.instance_masks import measure_mask
-from engine.data.decode import open_header, read_image_file, read_orientation
+from engine.data.decode import HEADER_ERRORS, decode_rgb, open_header, read_image_file, read_orientation
 from engine.data.split_folders import parse_split_name
 from foundation.errors import DataError
 
@@ -77,9 +78,13 @@ def read_upright_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: it is not an image.
     """
-    with open_header(path) as header:
-        width, height = header.size
-        has_tag = header.format in ("JPEG", "MPO", "TIFF", "PNG", "WEBP")
+    try:
+        with open_header(path) as header:
+            width, height = header.size
+            has_tag = header.format in ("JPEG", "MPO", "TIFF", "PNG", "WEBP")
+    except HEADER_ERRORS:
+        width, height = decode_rgb(read_image_file(path), path).size  # says what is wrong
+        has_tag = True
     turned = has_tag and read_orientation(read_image_file(path), path) in _TURNED
     return (width, height) if turned else (height, width)
 
@@ -91,6 +96,7 @@ def number_images(root: Path, images: Sequence[FoundImage]) -> dict[str | None, 
         root: the folder.
         images: with their objects.
     """
+    # by name, since the order of a folder is the file system's
     ordered = sorted(images, key=lambda image: image.name)
     ids = {image.name: number for number, image in enumerate(ordered, start=1)}
     first_ids = dict(zip(ids, np.cumsum([1, *(len(image.objects) for image in ordered)]).tolist()[:-1], strict=True))
@@ -120,6 +126,29 @@ def _build_split(
     )
     entries = [DetectionImage(ids[each.name], each.name, root / each.name, each.height, each.width) for each in images]
     return DetectionSplit(entries, columns)
+
+
+def require_box_inside(box: Sequence[float], height: int, width: int, where: str) -> None:
+    """Require that a box has numbers, no negative size, and a part within its image.
+
+    Args:
+        box: left, top, width and height in pixels.
+        height: of the image, pixels.
+        width: of the image, pixels.
+        where: file and line, for the message.
+
+    Raises:
+        DataError: it has not.
+    """
+    left, top, wide, high = box
+    # a box of infinite size passes every comparison below, and trains to NaN
+    if not all(map(math.isfinite, box)) or wide < 0 or high < 0:
+        raise DataError(f"{where} has a box of {wide:g} x {high:g} px; write finite numbers, and no negative sizes")
+    if left >= width or top >= height or left + wide <= 0 or top + high <= 0:
+        raise DataError(
+            f"{where} has a box at {left:g}, {top:g} px (left, top), which lies outside of its image of {width} x "
+            f"{height} px; correct it, or remove the object"
+        )
 
 
 def require_known_label(label: int, categories: Sequence[Category], where: str) -> int:

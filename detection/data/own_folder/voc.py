@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from detection.data.ground_truth import Category
 from detection.data.own_folder.found_images import (
@@ -19,7 +20,9 @@ from detection.data.own_folder.found_images import (
     find_path_split,
     number_images,
     read_upright_size,
+    require_box_inside,
 )
+from engine.data.decode import open_header
 from engine.data.image_formats import is_image_name
 from engine.data.tree_files import TreeFiles
 from foundation.display_text import shorten_value
@@ -28,6 +31,13 @@ from foundation.storage.regular_files import read_regular
 
 _MAX_XML_BYTES = 10 * 10**6
 _LISTS = {"train": "train", "val": "val", "test": "test", "trainval": "train"}
+
+
+class _VocFile(NamedTuple):
+    """Height and width that a file states (``None``: not), and name, box and difficulty of each object."""
+
+    size: tuple[int, int] | None
+    rows: Sequence[tuple[str, list[float], bool]]
 
 
 def is_voc_tree(tree: TreeFiles) -> bool:
@@ -54,11 +64,12 @@ def read_voc_tree(tree: TreeFiles) -> FoundFolder:
         by_stem[PurePosixPath(path).stem] = path
     lists, used = _read_lists(tree)
     parsed = {path: _parse_xml(tree, path) for path in tree.files if path.endswith(".xml")}
-    names = sorted({name for rows in parsed.values() for name, *_ in rows})
+    # no file lists the names, so their order must not hang on that of the files
+    names = sorted({name for each in parsed.values() for name, *_ in each.rows})
     if not names:
         raise DataError(f"no object in the {len(parsed):,} xml files under {tree.root}; add annotations")
     images, difficult = [], 0
-    for path, rows in parsed.items():
+    for path, (stated, rows) in parsed.items():
         stem = PurePosixPath(path).stem
         picture = by_stem.get(stem)
         if picture is None:
@@ -67,7 +78,9 @@ def read_voc_tree(tree: TreeFiles) -> FoundFolder:
         split = lists.get(stem) if lists else find_path_split(path) or find_path_split(picture)
         if lists and split is None:
             continue  # VOC ships images of other years and uses that are in no list
-        height, width = read_upright_size(tree.root / picture)
+        height, width = _choose_size(tree.root / picture, stated, tree.root / path)
+        for _, box, _ in rows:
+            require_box_inside(box, height, width, f"{tree.root / path}")
         objects = [FoundObject(names.index(name), box, is_hard) for name, box, is_hard in rows]
         difficult += sum(each.is_crowd for each in objects)
         images.append(FoundImage(picture, split, height, width, objects))
@@ -80,6 +93,30 @@ def read_voc_tree(tree: TreeFiles) -> FoundFolder:
         used |= set(by_stem.values())
     categories = [Category(number, name) for number, name in enumerate(names, start=1)]
     return FoundFolder(number_images(tree.root, images), categories, frozenset(used), tuple(notes))
+
+
+def _choose_size(picture: Path, stated: tuple[int, int] | None, file: Path) -> tuple[int, int]:
+    """Return height and width of an image as it was annotated: upright, or as it is stored.
+
+    Args:
+        picture: the image.
+        stated: height and width that its annotations state.
+        file: its annotations, for the message.
+
+    Raises:
+        DataError: the annotations state another size, so that their boxes are of another image.
+    """
+    upright = read_upright_size(picture)
+    if stated is None or stated == upright:
+        return upright
+    with open_header(picture) as header:
+        # annotated by a tool that does not read the orientation tag
+        if header.size == stated[::-1]:
+            return stated
+    raise DataError(
+        f"{file} states {stated[1]} x {stated[0]} px (width, height), and {picture} has {upright[1]} x {upright[0]}; "
+        "its boxes would be wrong, so fetch the image that was annotated, or correct the file"
+    )
 
 
 def _is_label_image(path: str) -> bool:
@@ -108,14 +145,25 @@ def _read_lists(tree: TreeFiles) -> tuple[Mapping[str, str], set[str]]:
     return splits, used
 
 
-def _parse_xml(tree: TreeFiles, path: str) -> Sequence[tuple[str, list[float], bool]]:
-    """Return name, box (left, top, width, height in pixels) and difficulty of each object of a file."""
+def _read_size(top: ElementTree.Element) -> tuple[int, int] | None:
+    """Return the height and width that a file states; ``None`` without them, or for the zeros that some tools write."""
+    words = [(top.findtext(f"size/{key}") or "").strip() for key in ("height", "width")]
+    if not all(word.isdecimal() and len(word) < 10 and int(word) for word in words):
+        return None
+    return int(words[0]), int(words[1])
+
+
+def _parse_xml(tree: TreeFiles, path: str) -> _VocFile:
+    """Read a file; boxes are left, top, width and height in pixels."""
     file = tree.root / path
     try:
         data = read_regular(file, _MAX_XML_BYTES)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror or error}); write it again") from error
     # entities of a document type can fill the memory or read other files; VOC's files have none
+    # in UTF-16 they would not be seen
+    if b"\0" in data:
+        raise DataError(f"{file} has zero bytes; save it as UTF-8")
     if b"<!" in data.replace(b"<!--", b""):
         raise DataError(f"{file} has a document type, which VOC's files do not have; remove it")
     try:
@@ -135,4 +183,4 @@ def _parse_xml(tree: TreeFiles, path: str) -> Sequence[tuple[str, list[float], b
             raise DataError(f"{file} has a bndbox of {name} whose maximum is below its minimum; correct it")
         is_difficult = (element.findtext("difficult") or "0").strip() == "1"
         rows.append((name, [left - 1, top_ - 1, right - left + 1, bottom - top_ + 1], is_difficult))
-    return rows
+    return _VocFile(_read_size(top), rows)

@@ -22,6 +22,7 @@ from detection.data.own_folder.found_images import (
     find_path_split,
     number_images,
     read_upright_size,
+    require_box_inside,
     require_known_label,
 )
 from engine.data.image_formats import is_image_name
@@ -59,6 +60,7 @@ def read_yolo_tree(tree: TreeFiles) -> FoundFolder:
         height, width = read_upright_size(tree.root / path)
         objects: list[FoundObject] = []
         if labels in texts:
+            # the size is needed at once: labels are fractions of it
             objects = _read_objects(tree.root / labels, height, width, categories)
             used.add(labels)
         else:
@@ -142,7 +144,7 @@ def _read_objects(path: Path, height: int, width: int, categories: Sequence[Cate
             label, *values = (float(word) for word in line.split())
         except ValueError as error:
             raise DataError(f"{where} is {shorten_value(line)}; write numbers: class x y width height") from error
-        if label != int(label):
+        if not label.is_integer():  # nor has NaN or infinity an int
             raise DataError(f"{where} has the class {label:g}; write a whole number")
         require_known_label(int(label), categories, where)
         objects.append(_make_object(int(label), values, height, width, where))
@@ -163,6 +165,8 @@ def _make_object(label: int, values: Sequence[float], height: int, width: int, w
         )
     if len(values) == 4:
         x, y, w, h = values
-        return FoundObject(label, [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height])
+        box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
+        require_box_inside(box, height, width, where)
+        return FoundObject(label, box)
     outline = np.array(values, np.float64).reshape(-1, 2) * [width, height]
     return FoundObject(label, bound_polygons([outline]), mask=[outline])

@@ -38,8 +38,11 @@ from foundation.run_scope import get_run_scope
 _SHARD_SUFFIX = ".tar"
 _OTHER_ARCHIVE = re.compile(r"\.(tar|tgz|tbz2?|txz|zip|7z|rar)(\.\w+)?$", re.IGNORECASE)
 """Archives that cannot be read in place, and unfinished downloads (``a.tar.part``)."""
-_CLASS_ARCHIVE = re.compile(r"n\d{8}\.tar")
+_CLASS_ARCHIVE = re.compile(r"n\d{8}\.(?i:tar)")
 """The name of an archive that holds one class: a synset of WordNet, as in ImageNet."""
+
+_OFFICIAL_VAL = "ILSVRC2012_val_"
+"""The start of the names in ``ILSVRC2012_img_val.tar``, which is flat: the labels are in another file."""
 
 _LABEL_SUFFIX = ".cls"
 _SIDE_SUFFIXES = (_LABEL_SUFFIX, ".json", ".txt")
@@ -81,6 +84,7 @@ class ImageShards:
         self.root = root
         prefix = f"{folder}/" if folder else ""
         self._shards = [prefix + name for name in _list_shards(root / folder)]
+        self._stamps = [_read_stamp(root / shard) for shard in self._shards]
         indices = _load_indices([root / shard for shard in self._shards])
         names = [prefix + name for index in indices for name in index.names]
         if not names:
@@ -124,9 +128,13 @@ class ImageShards:
         """Return the content of the file of image ``index``.
 
         Raises:
-            DataError: its shard cannot be read.
+            DataError: its shard cannot be read, or is another file than the one that was listed.
         """
-        return read_member(self._get_shard(index), TarMember("", int(self._offsets[index]), int(self._sizes[index])))
+        shard = self._get_shard(index)
+        # at the place of the image there may be another one now, or a part of one
+        if _read_stamp(shard) != self._stamps[int(self._numbers[index])]:
+            raise DataError(f"{shard} was changed or replaced after its images were listed; run the command again")
+        return read_member(shard, TarMember("", int(self._offsets[index]), int(self._sizes[index])))
 
     def describe_image(self, index: int) -> str:
         """Return the shard and the name of image ``index`` for messages."""
@@ -152,6 +160,15 @@ class ImageShards:
                     f"{self.names[index]} is in {self._get_shard(index - 1)} and again in {self._get_shard(index)}; "
                     "remove one of them"
                 )
+
+
+def _read_stamp(shard: Path) -> tuple[int, int, int] | None:
+    """Return what differs between an archive and one that took its place; ``None`` if it is gone."""
+    try:
+        found = shard.stat()
+    except OSError:
+        return None  # whoever reads it says so
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _name_source(label: str | int) -> str:
@@ -221,6 +238,12 @@ def _index_shard(path: Path) -> _ShardIndex:
     members = [member for member in list_members(path) if not re.search(r"(^|/)\.", member.name)]
     require_read_formats(f"{path}: {member.name}" for member in members)
     images = [member for member in members if is_image_name(member.name)]
+    packed = [member.name for member in members if member.name.lower().endswith(_SHARD_SUFFIX)]
+    if packed:  # ILSVRC2012_img_train.tar holds one archive per class
+        raise DataError(
+            f"{path} is an archive of {format_count(len(packed), 'archive')} ({packed[0]} ...); unpack it once with "
+            f"tar -xf {path.name} and move it elsewhere: the archives in it are read as they are"
+        )
     strange = next((m.name for m in members if not is_image_name(m.name) and not m.name.endswith(_SIDE_SUFFIXES)), None)
     if strange is not None:
         raise DataError(f"{path} has a member {strange!r} that is no image; make the archive again without it")
@@ -274,6 +297,12 @@ def _get_key(name: str) -> str:
 
 
 def _read_label(path: Path, member: TarMember | None, image: str) -> int:
+    if member is None and image.startswith(_OFFICIAL_VAL):
+        raise DataError(
+            f"{path} holds the official images of val, which do not say their classes ({image}); unpack it and sort "
+            "them into one folder per synset (docs/reference/data-sets.md), or write shards with a folder or a "
+            f"{_LABEL_SUFFIX} file for each image"
+        )
     if member is None:
         raise DataError(
             f"{path} has an image {image!r} without a class: it is in no folder, and there is no "

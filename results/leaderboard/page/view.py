@@ -87,7 +87,7 @@ def _build_row_cells(board: Board, row: BoardRow) -> list[TableCell]:
     speed, batch = text.split_throughput(row)
     return [
         *(_build_published_cells(row) if board.has_published else ()),
-        *(_build_metric_cell(row.metrics.get(name)) for name in board.other_metrics),
+        *(_build_metric_cell(row.metrics.get(name)) for name in board.shown_metrics),
         TableCell(parameters, row.cost.parameters),
         TableCell(macs, row.cost.macs),
         TableCell(latency, row.cost.quiet_latency_ms, "busy machine" if row.cost.is_busy else ""),

@@ -42,7 +42,7 @@ def tabulate_board(board: Board) -> TextTable:
         line = [format_rank(row), row.name, format_start(row), format_score(row, board.primary_metric)]
         line += [format_reported_value(row), format_difference(row)] if board.has_published else []
         # a run of an earlier version of the task may lack a metric
-        line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in board.other_metrics]
+        line += [f"{row.metrics[name]:.2f}" if name in row.metrics else NOT_MEASURED for name in board.shown_metrics]
         line += [format_seeds(row), *format_costs(row), row.finished_at[:10] or NOT_MEASURED]
         lines.append(tuple(line))
     head = tuple(header.name for header in headers)

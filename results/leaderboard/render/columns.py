@@ -48,7 +48,7 @@ def build_board_columns(board: Board) -> BoardColumns:
             format_metric_name(board, board.primary_metric), tooltip="mean over the seeds, with its interval"
         ),
         published=published if board.has_published else (),
-        other_metrics=tuple(ColumnHeader(format_metric_name(board, name)) for name in board.other_metrics),
+        other_metrics=tuple(ColumnHeader(format_metric_name(board, name)) for name in board.shown_metrics),
         # in the order in which format_costs returns their cells
         costs=(
             ColumnHeader(

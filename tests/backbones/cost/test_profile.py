@@ -1,6 +1,5 @@
 import json
 import statistics
-import time
 
 import pytest
 import torch
@@ -45,30 +44,24 @@ def test_summary_of_timings():
     assert found.std == pytest.approx(statistics.stdev(found.raw))
 
 
-def test_warm_up_is_dropped_and_passes_are_timed():
-    calls = []
-
-    def call():
-        calls.append(torch.is_inference_mode_enabled())
-        time.sleep(0.2 if len(calls) <= 2 else 0.01)
-
-    found = time_passes(call, "cpu", TimingConfig(warmup=2, min_passes=4, max_passes=9, time_budget=0.0))
-    assert len(calls) == 6
-    assert all(calls)
-    assert len(found.raw) == 4
-    assert found.minimum >= 10
-    assert found.median < 150
-
-
-def time_durations(monkeypatch, durations, **limits):
+def time_durations(monkeypatch, durations, note_mode=lambda is_inference: None, **limits):
     """The times of passes that take these seconds by the clock."""
     clock, left = [0.0], iter(durations)
     monkeypatch.setattr("backbones.cost.profile.time.perf_counter", lambda: clock[0])
 
     def call():
+        note_mode(torch.is_inference_mode_enabled())
         clock[0] += next(left)
 
     return time_passes(call, "cpu", TimingConfig(**{"warmup": 0, "warmup_seconds": 0.0, "min_passes": 3} | limits))
+
+
+def test_warm_up_is_dropped_and_passes_are_timed(monkeypatch):
+    modes = []
+    limits = {"warmup": 2, "min_passes": 4, "max_passes": 9, "time_budget": 0.0}
+    found = time_durations(monkeypatch, [0.2] * 2 + [0.01] * 4 + [9.0] * 5, modes.append, **limits)
+    assert modes == [True] * 6, "in inference mode, and no seventh pass"
+    assert found.raw == pytest.approx([10.0] * 4)
 
 
 def test_passes_are_timed_until_the_minimum_is_stable(monkeypatch):

@@ -141,6 +141,13 @@ def test_options_replace_the_fields_of_every_block(tmp_path: Path) -> None:
     ]
 
 
+def test_set_replaces_the_settings_that_it_names(tmp_path: Path) -> None:
+    """A block's other settings stay: without its batch size the cells would be other runs, and nothing would say so."""
+    suite = read_suite(write_suite(tmp_path, '[[cells]]\ntasks = ["digits"]\nset = ["batch_size=8", "epochs=9"]\n'))
+    changed = replace_fields(suite, {"set": ["epochs=1", "workers=0"]})
+    assert changed.cells[0].set == ["batch_size=8", "epochs=1", "workers=0"]
+
+
 def test_a_domain_means_the_tasks_whose_data_are_here(tmp_path: Path) -> None:
     (tmp_path / "flowers-102").mkdir()
     matrix = expand(SuiteBlock(domain="classification", backbones=["vit_pico"]), data_root=tmp_path)

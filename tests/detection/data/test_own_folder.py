@@ -123,6 +123,16 @@ BAD_FOLDERS: list[tuple[str, Callable[[Path], None], Callable[[Path], Any], str]
     ("an unknown class", make_yolo, change_file("labels/train/0.txt", "2 .5 .5 .5 .5"), "line 1 has the class 2"),
     ("words", make_yolo, change_file("labels/train/0.txt", "cat .5 .5 .5 .5"), "write numbers"),
     ("NaN", make_yolo, change_file("labels/train/0.txt", "0 nan .5 .5 .5"), "fractions of the image"),
+    ("a class that is no number", make_yolo, change_file("labels/train/0.txt", "nan .5 .5 .5 .5"), "has the class nan"),
+    ("an infinite class", make_yolo, change_file("labels/train/0.txt", "inf .5 .5 .5 .5"), "has the class inf"),
+    ("a negative width", make_yolo, change_file("labels/train/0.txt", "0 .5 .5 -.005 .5"), "no negative sizes"),
+    (
+        "UTF-16",
+        make_voc,
+        lambda root: (root / "Annotations/0.xml").write_bytes("<!DOCTYPE a>".encode("utf-16")),
+        "zero",
+    ),
+    ("an image of text", make_yolo, change_file("images/train/0.jpg", "no image"), r"images/train/0\.jpg"),
     ("a lonely label file", make_yolo, change_file("labels/train/7.txt", "0 .5 .5 .5 .5"), "has no image of that name"),
     ("no names", make_yolo, lambda root: (root / "data.yaml").unlink(), "no names of classes"),
     ("two lists", make_yolo, change_file("classes.txt", "a\nb\n"), "name other classes"),
@@ -169,3 +179,32 @@ def test_a_box_of_voc_whose_ends_are_exchanged_is_refused(tmp_path: Path) -> Non
     make_voc(tmp_path, "<xmin>10</xmin><ymin>2</ymin><xmax>1</xmax><ymax>11</ymax>")
     with pytest.raises(DataError, match="maximum is below its minimum"):
         read_cocofolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("right", "said"), [("inf", "finite numbers"), ("990", "lies outside of its image of 40 x 20 px")]
+)
+def test_a_box_of_voc_outside_of_its_image_is_refused(tmp_path: Path, right: str, said: str) -> None:
+    make_voc(tmp_path, f"<xmin>900</xmin><ymin>2</ymin><xmax>{right}</xmax><ymax>11</ymax>")
+    with pytest.raises(DataError, match=said):
+        read_cocofolder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((40, 20), (20, 40)), ((0, 0), (20, 40)), ((80, 40), None), ((20, 40), None)],
+    ids=["right", "zeros", "twice as large", "exchanged"],
+)
+def test_the_size_that_voc_states_must_be_that_of_the_image(
+    tmp_path: Path, size: tuple[int, int], expected: tuple[int, int] | None
+) -> None:
+    make_voc(tmp_path)
+    file = tmp_path / "Annotations/0.xml"
+    stated = f"<annotation><size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    file.write_text(file.read_text().replace("<annotation>", stated))
+    if expected is None:
+        with pytest.raises(DataError, match=rf"states {size[0]} x {size[1]} px .* has 40 x 20"):
+            read_cocofolder(tmp_path)
+    else:
+        image = read_cocofolder(tmp_path).splits["train"].images[0]
+        assert (image.height, image.width) == expected

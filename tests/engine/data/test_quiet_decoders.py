@@ -1,6 +1,7 @@
 """Decoder libraries write nothing beside our sentence, and the pixels stay those of the whole file."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -90,6 +91,17 @@ def test_the_log_of_opencv_is_silent(tmp_path: Path, capfd: pytest.CaptureFixtur
         decode_bgr(encode("BMP")[:900], "a.bmp")
     assert not cv2.VideoCapture(str(tmp_path / "nothing.mp4"), cv2.CAP_FFMPEG).isOpened()
     assert capfd.readouterr().err == ""
+
+
+def test_ffmpeg_is_silent_too_where_the_environment_was_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read at the first video, perhaps long after the first image."""
+    silence_opencv()
+    monkeypatch.delenv("OPENCV_FFMPEG_LOGLEVEL")
+    silence_opencv()
+    assert os.environ["OPENCV_FFMPEG_LOGLEVEL"] == "-8"
+    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "48")
+    silence_opencv()
+    assert os.environ["OPENCV_FFMPEG_LOGLEVEL"] == "48", "a user's own stays"
 
 
 def test_files_larger_than_any_image_are_not_hashed(tmp_path: Path) -> None:

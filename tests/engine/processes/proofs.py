@@ -1,4 +1,4 @@
-"""What one process and two must compute alike. Started as a module, it is one process of two."""
+"""What one process and two must compute alike. Each of two processes calls ``find_all``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from pretraining.task import PretrainTask
 from segmentation.tasks import MINI_ADE
 from tests.classification.probes.frozen_features import make_request
 from tests.engine.processes import scoring
-from tests.engine.processes.start import share_findings
 from tests.wrong_numbers.small_training import SGD, NotesHook, SmallNet, make_job
 from tracking.tasks import MINI_LASOT
 
@@ -141,7 +140,7 @@ def make_task_jobs(out: Path) -> Iterator[tuple[str, TrainingJob]]:
         )),
         ("segmentation", MINI_ADE, "segmentation.run", "semantic_fpn", (
             "optimizer.lr=0.01", "model.decode_head.dropout_ratio=0.1", "model.decode_head.channels=16",
-            "val_interval=20",
+            "val_interval=20", "crop=32", "test.stride=32",
         )),
         ("tracking", MINI_LASOT, "tracking.protocols", "fast64", (
             "optimizer.lr=0.005", "batch_size=8", "norm_group=4", "pairs=64", "val_pairs=8", "val_interval=20",
@@ -195,7 +194,3 @@ def find_all(out: Path) -> dict[str, Any]:
     rank = get_dist_info()[0]
     norms = {(name, share): normalize_batches(name, end, True, rank) for name in NORMS for share, end in SHARES.items()}
     return {"norms": norms, "trainings": train_all(out), "scores": scoring.find_all(out)}
-
-
-if __name__ == "__main__":
-    share_findings(find_all)

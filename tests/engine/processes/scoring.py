@@ -1,4 +1,4 @@
-"""Test items that several processes score. Started as a module, it is one of them."""
+"""Test items that several processes score. Each of them calls ``find_all``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from foundation.files import sha256_file
 from segmentation.data.labels import LabelSpace
 from segmentation.evaluation import ImagePrediction, SegmentationMetric
 from tests.classification.probes.frozen_features import make_request
-from tests.engine.processes.start import share_findings
 from tests.tracking.slow import SlowTrackerFactory, truncate_video
 from tests.wrong_numbers.small_training import FewImages, make_job
 from tracking.data.readers import lasot
@@ -101,7 +100,3 @@ def find_all(out: Path) -> dict[str, Any]:
         # of batches of 100 the second one, which is the second process's
         "broken": score_frozen(out, broken_item=150),
     }
-
-
-if __name__ == "__main__":
-    share_findings(find_all)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import BENCH, ROOT
+from tests.conftest import BENCH, BENCH_SERVER, ROOT
 from tests.limits import HANG_SECONDS
 
 
@@ -43,15 +45,6 @@ def start_processes(words: list[str], processes: int, cwd: Path) -> list[subproc
     ]
 
 
-def run_processes(words: list[str], processes: int, cwd: Path) -> list[str]:
-    """Run a command once per process; return what each wrote to stdout."""
-    children = start_processes(words, processes, cwd)
-    said = [child.communicate(timeout=HANG_SECONDS) for child in children]
-    for child, (_, errors) in zip(children, said, strict=True):
-        assert child.returncode == 0, "".join(each[-2000:] for _, each in said) + errors[-2000:]
-    return [out for out, _ in said]
-
-
 def kill_processes(out: Path, pattern: str, words: Sequence[str], first_victim: int = 0) -> list[str]:
     """Start a command of bench in two processes, and kill them as soon as a file of that pattern is there.
 
@@ -76,15 +69,39 @@ def kill_processes(out: Path, pattern: str, words: Sequence[str], first_victim: 
 
 
 def collect_findings(module: str, out: Path, processes: int) -> list[dict[str, Any]]:
-    """Start a module that calls ``share_findings`` in several processes; return what each found."""
+    """Call the ``find_all`` of a module in several processes; return what each found."""
     import torch
 
-    run_processes([sys.executable, "-m", module, str(out)], processes, ROOT)
+    words = [module, str(out), str(processes)]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = BENCH_SERVER.run(words, env, ROOT, HANG_SECONDS, f"{__name__}:fork_processes")
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     return [torch.load(out / f"rank{rank}.pt", weights_only=False) for rank in range(processes)]
 
 
-def share_findings(find: Callable[[Path], dict[str, Any]]) -> None:
-    """In a process that was started: call a function with the folder of the command line, and store its answer."""
+def fork_processes(module: str, out: str, processes: str) -> None:
+    """In a fork of tests.bench_server: fork once per process, as ``srun`` starts them; raise if one of them fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(int(processes)):
+        child = os.fork()
+        if child == 0:
+            try:
+                os.environ.update(make_slurm_variables(rank, int(processes), port))
+                share_findings(importlib.import_module(module).find_all, Path(out))
+            except BaseException:  # noqa: BLE001 - as the interpreter does at the end of a process
+                traceback.print_exc()
+            finally:
+                os._exit(1)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert not any(codes), f"exit codes {codes}"
+
+
+def share_findings(find: Callable[[Path], dict[str, Any]], out: Path) -> None:
+    """In a process that was started: call a function with the folder, store its answer, and end with code 0."""
     import torch
 
     from engine.device import get_dist_info, init_distributed, shutdown_distributed
@@ -92,7 +109,6 @@ def share_findings(find: Callable[[Path], dict[str, Any]]) -> None:
 
     apply_launcher("slurm")
     init_distributed()
-    out = Path(sys.argv[1])
     torch.save(find(out), out / f"rank{get_dist_info()[0]}.pt")
     torch.distributed.barrier()
     shutdown_distributed()

@@ -1,8 +1,12 @@
-"""Two processes compute what one does, up to the order of float sums."""
+"""Two processes compute what one does, up to the order of float sums, and score every item once.
+
+All in one file, as pytest-xdist would start the two processes again for another one.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -10,14 +14,28 @@ from torch import Tensor, nn
 
 from engine.processes.batch_norm import SynchronisedBatchNorm2d, combine_moments, synchronise_batch_norm
 from foundation.errors import UserError
-from tests.engine.processes import proofs
-from tests.engine.processes.conftest import Findings
+from tests.engine.processes import proofs, scoring
+from tests.engine.processes.start import collect_findings
+from tests.tracking.lasot_root import write_short_sequences
 from tracking.models.group_batch_norm import GroupBatchNorm2d
 
 # A float32 sum in another order differs by a few times its last bit, 1.2e-7. It is summed up over 20 steps: measured
 # were 3e-7 of a loss, and 2e-6 where batch norm amplifies it (mocov3).
 LOSS_TOLERANCE = {"mocov3": 2e-5}
 USUAL_TOLERANCE = 3e-6
+
+
+class Findings(NamedTuple):
+    """What each of two processes found, and the folder that they worked in."""
+
+    folder: Path
+    found: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Findings:
+    folder = write_short_sequences(tmp_path_factory.mktemp("two") / "lasot", 5).parent
+    return Findings(folder, collect_findings(proofs.__name__, folder, 2))
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +113,31 @@ def test_twenty_steps_of_two_processes_are_those_of_one(
         assert torch.equal(first["state"][key], second["state"][key]), key
         apart = float((first["state"][key].double() - value.double()).abs().max())
         assert apart <= 10 * tolerance * max(1.0, float(value.abs().max())), key
+
+
+def test_no_item_is_scored_twice_or_missed(both: Findings, tmp_path: Path) -> None:
+    """One image, seven images and five sequences, by two processes and by three; the rows are with the first."""
+    two = both.folder
+    one, three = (write_short_sequences(tmp_path / name / "lasot", 5).parent for name in ("one", "three"))
+    alone = scoring.find_all(one)
+    shared = {two: [each["scores"] for each in both.found], three: collect_findings(scoring.__name__, three, 3)}
+    for folder, found in shared.items():
+        for items, rows in alone["images"].items():
+            rows_shared = found[0]["images"][items]
+            assert [row[0] for row in rows_shared] == list(range(items))
+            for row, other in zip(rows, rows_shared, strict=True):
+                assert row[:3] == other[:3] and row[3] == pytest.approx(other[3], rel=1e-5)
+        assert not any(other["images"][scoring.NUM_ITEMS] for other in found[1:])
+        assert found[0]["segmentations"] == alone["segmentations"], "pixel counts are whole numbers"
+        names = [name for each in found for name in each["tracked"]]
+        assert sorted(names) == sorted(alone["tracked"]) and len(set(names)) == 5
+        assert found[0]["frozen"] == alone["frozen"], "rows and features are the same to the last bit"
+        assert len(alone["frozen"]["rows"]) == 359 and len(alone["frozen"]["files"]) == 4
+        assert not any(other["frozen"]["rows"] for other in found[1:])
+        assert found[0]["broken"] == alone["broken"] == {"error": "test image 150 is broken"}
+        assert read_boxes(folder) == read_boxes(one) and len(read_boxes(one)) >= 5
+
+
+def read_boxes(folder: Path) -> dict[str, bytes]:
+    files = (folder / "tracked").glob("*.txt")
+    return {path.name: path.read_bytes() for path in files if "_times" not in path.name}

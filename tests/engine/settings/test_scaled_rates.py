@@ -105,7 +105,9 @@ def test_a_batch_that_cannot_be_is_the_only_fault(file: Path, batch: str) -> Non
 
 
 def test_a_warm_up_that_starts_above_the_scaled_rate_is_refused(file: Path) -> None:
-    with pytest.raises(ConfigError, match=r"warmup_start 0\.01 must not be above .*0\.0075"):
+    with pytest.raises(
+        ConfigError, match=r"warmup_start 0\.01 must not be above .*0\.0075.*lr=0\.0075 \(0\.03 for 512\)"
+    ):
         load(file, "full", "batch_size=128", "schedule.warmup_start=0.01")
 
 

@@ -18,6 +18,7 @@ from foundation.network import access
 from tests.conftest import ROOT, Bench
 from tests.engine.make import make_recipe
 from tests.house_metrics import ROOMS
+from tests.limits import HANG_SECONDS
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_name_server_that_never_answers_costs_seconds(monkeypatch: pytest.Monk
     monkeypatch.setattr(access, "PROBE_SECONDS", 0.05)
 
     def hang(*_: object, **__: object) -> None:
-        released.wait(30)
+        released.wait(HANG_SECONDS)
         raise OSError("too late")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)

@@ -124,3 +124,16 @@ def test_health_check_has_its_own_members(monkeypatch: pytest.MonkeyPatch) -> No
     assert encoder.training, "it is left as it was"
     with pytest.raises(DataError, match="too few for 500 queries"):
         KnnMonitor(many, KnnMonitorSettings(), BatchPreprocessor(many, recipe, 32, HALF_MEAN, HALF_MEAN))
+
+
+def test_classes_beside_images_are_those_of_imagenet(tmp_path: Path) -> None:
+    write_tar(tmp_path / "imagenet" / "train" / "a.tar", {"a.jpg": make_jpeg(0), "a.cls": b"1000"})
+    with pytest.raises(DataError, match=r"a\.jpg has the class 1000, and ImageNet's are 0 to 999"):
+        readers.read_imagenet(tmp_path)
+
+
+def test_archives_in_a_folder_of_images_are_not_advised_away(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "b.png")
+    write_tar(tmp_path / "a.tar", {"a.jpg": make_jpeg(0)})
+    with pytest.raises(DataError, match=r"a\.tar; tar archives are read with --data imagenet alone"):
+        readers.read_image_folder(tmp_path)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from engine.config import load_protocol
@@ -18,8 +17,7 @@ from foundation.errors import UserError
 from pretraining.methods.infonce_loss import cosine_momentum, infonce_loss
 from pretraining.recipe import MocoRecipe
 from pretraining.task import CONFIG_DIR
-from tests.conftest import ROOT
-from tests.limits import HANG_SECONDS
+from tests.engine.processes.start import collect_findings
 from tests.pretraining.make import make_batch, make_method
 
 SMALL = {"hidden_dim": 32, "out_dim": 16}
@@ -133,33 +131,20 @@ def test_what_cannot_be_is_a_sentence() -> None:
     assert not make_method("mocov3", freeze_patch_embed=True, **SMALL).backbone.patch_embed.proj.weight.requires_grad
 
 
-GATHER = """
-import torch, torch.distributed as dist
-from pretraining.methods.infonce_loss import infonce_loss
-dist.init_process_group("gloo")
-torch.manual_seed(0)
-queries, keys = torch.randn(6, 8), torch.randn(6, 8)
-own = slice(0, 2) if dist.get_rank() == 0 else slice(2, 6)
-loss = infonce_loss(queries[own], keys[own], 0.2) * len(queries[own]) / 6
-dist.all_reduce(loss)
-if dist.get_rank() == 0:
-    print("mean", float(loss))
-dist.destroy_process_group()
-"""
+def find_all(out: Path) -> dict[str, Any]:
+    """The weighted mean of the losses of two processes with two and four images."""
+    del out
+    torch.manual_seed(0)
+    queries, keys = torch.randn(6, 8), torch.randn(6, 8)
+    own = slice(0, 2) if dist.get_rank() == 0 else slice(2, 6)
+    loss = infonce_loss(queries[own], keys[own], 0.2) * len(queries[own]) / 6
+    dist.all_reduce(loss)
+    return {"mean": float(loss)}
 
 
-def test_keys_of_all_processes_are_compared(tmp_path: Any) -> None:
+def test_keys_of_all_processes_are_compared(tmp_path: Path) -> None:
     """Two processes with two and four images have, in the weighted mean, the loss of the whole batch."""
-    (tmp_path / "gather.py").write_text(GATHER)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "gather.py"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    found, _ = collect_findings(__name__, tmp_path, 2)
     torch.manual_seed(0)
     expected = written_out(torch.randn(6, 8), torch.randn(6, 8), 0.2)
-    assert float(done.stdout.split("mean")[1]) == pytest.approx(expected, rel=1e-5)
+    assert found["mean"] == pytest.approx(expected, rel=1e-5)

@@ -120,7 +120,13 @@ def test_an_exported_encoder_brings_its_mask_token_as_a_teacher(tmp_path: Path) 
     assert teacher.mask_token is not None
     torch.testing.assert_close(teacher.mask_token.flatten(), method.mask_token.detach().flatten())
     make_method("simmim_d2", "swin_lite", teacher, size=64, arguments=SMALL)
-    for token, words in ((None, "no mask token"), (torch.zeros(512), "a mask token of 512 channels, not 24")):
+    broken = torch.full((24,), torch.nan)
+    faults = (
+        (None, "no mask token"),
+        (torch.zeros(512), "a mask token of 512 channels, not 24"),
+        (broken, "a mask token with values that are not finite"),
+    )
+    for token, words in faults:
         teacher.mask_token = token
         with pytest.raises(UserError, match=f"teacher swin_lite have {words}.*--teacher-checkpoint"):
             make_method("simmim_d2", "swin_lite", teacher, size=64, arguments=SMALL)

@@ -96,6 +96,18 @@ def test_boards_that_nothing_distinguishes_are_named_by_their_keys() -> None:
     assert titles == [f"digits · knn · full · top1, key aaaaaaaa{key * 8}" for key in "ab"]
 
 
+def test_a_change_to_the_value_that_ids_leave_out_is_named() -> None:
+    record = make_knn(changed_settings=["k", "schedule.warmup_peak"])
+    assert list_board_departures([record]) == ("k=1", "other schedule.warmup_peak")
+
+
+def test_digests_of_teachers_are_shortened() -> None:
+    configs = [{"recipe": {}, "teacher": {"sha256": digit * 64}} for digit in "12"]
+    runs = [make_knn(run_id=str(i), comparability=f"{i}" * 16, config=each) for i, each in enumerate(configs)]
+    titles = [board.title for board in build_table(make_scan(*runs)).boards]
+    assert titles == [f"digits · knn · full · teacher.sha256={digit * 12}" for digit in "12"]
+
+
 def test_the_committed_runs_on_a_tenth_of_the_labels_are_headed_so() -> None:
     titles = [board.title for board in build_table(scan_runs([REFERENCE_RUNS])).boards]
     assert titles == [

@@ -20,6 +20,7 @@ from results.records.store import (
     scan_runs,
     write_record,
 )
+from tests.limits import HANG_SECONDS
 from tests.results.make import make_record
 
 
@@ -161,7 +162,7 @@ def test_attempts_are_numbered_and_sorted(tmp_path: Path) -> None:
 def hold(folder: Path, ready: Event, done: Event) -> None:
     with lock_folder(folder):
         ready.set()
-        done.wait(20)
+        done.wait(HANG_SECONDS)
 
 
 def test_a_folder_is_claimed_by_one_process_and_freed_by_its_death(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_a_folder_is_claimed_by_one_process_and_freed_by_its_death(tmp_path: Pat
     ready, done = context.Event(), context.Event()
     other = context.Process(target=hold, args=(tmp_path, ready, done))
     other.start()
-    assert ready.wait(20)
+    assert ready.wait(HANG_SECONDS)
     with pytest.raises(UserError, match="another process is working on"), lock_folder(tmp_path):
         pass
     other.kill()

@@ -37,8 +37,9 @@ from results.store_index.select_runs import SelectedRuns
 from tests.results.make import make_cost, write_digits_run
 from tests.results.statistics.synthetic import write_synthetic_runs
 
-TICK = 0.006
-"""Seconds; longer than a step of the clock of the file system, in which two changes cannot be told apart."""
+TICK = 0.012
+"""Seconds; longer than a step of the clock of the file system (10 ms where the kernel counts 100 in a second), in which
+two changes cannot be told apart."""
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,9 @@ CHANGES = (
     "schedule.warmup=6",
     "batch_size=2",
     "optimizer.lr=1e-3",
+    # of 512: the heads are mmseg's own on both sides
+    "model.decode_head.channels=128",
+    "model.auxiliary_head.channels=64",
 )
 
 RENAMED = (

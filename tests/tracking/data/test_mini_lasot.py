@@ -73,7 +73,7 @@ def test_half_written_data_are_never_used(tmp_path: Path) -> None:
         assert child.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     child.send_signal(signal.SIGKILL)
-    child.wait(60)
+    child.wait(HANG_SECONDS)
     assert not list(tmp_path.glob("mini_lasot-*[0-9]")), "killed before the rename"
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
+from engine.data.quiet_decoders import silence_opencv
 from foundation.errors import DataError
 from tests.limits import HANG_SECONDS
 from tracking.inference.prefetch import PrefetchIterator
@@ -36,6 +37,7 @@ def write_folder(folder: Path, count: int = COUNT, suffix: str = ".png") -> Path
 
 
 def write_video(path: Path, count: int = COUNT, code: str = "FFV1", fps: float = 25.0) -> Path:
+    silence_opencv()  # FFmpeg reads its setting when it is first used, and later tests of this process expect silence
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*code), fps, (64, 48))
     assert writer.isOpened()
     for number in range(count):

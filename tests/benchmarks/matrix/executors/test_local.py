@@ -24,16 +24,26 @@ from foundation.files import sha256_file
 from results.records.record import Record
 from results.records.store import scan_runs
 from tests.conftest import BENCH, ROOT
+from tests.fork_server import LIBRARIES
 from tests.limits import HANG_SECONDS
 
 
 @pytest.fixture(scope="module")
 def executor() -> Iterator[LocalExecutor]:
-    """One slot of one thread; its process is started again when a test has killed it."""
+    """One slot of one thread; its process is started again when a test has killed it.
+
+    The first process is spawned, as those of a sweep are. Later ones are forked from a server that has loaded the
+    libraries, as loading takes longer than their cells.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("OMP_NUM_THREADS", "1")  # of the server: threads would be lost in a fork
         local = LocalExecutor(1, CellResources(threads=1), num_cells=9)
         local.start()
+        get_pid(local)  # it was spawned before the next line takes effect
+        server = multiprocessing.get_context("forkserver")
+        server.set_forkserver_preload(list(LIBRARIES))
+        patch.setattr(multiprocessing, "get_context", lambda method=None: server)
         yield local
         local.close()
 
@@ -195,7 +205,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_small_cells_do_not_exceed_the_slots(tmp_path: Path) -> None:
+def test_small_cells_do_not_exceed_the_slots(executor: LocalExecutor, tmp_path: Path) -> None:
     """A suite may have blocks of 1 and of 2 threads: --slots 1 is one cell at a time, whatever its size."""
     local = LocalExecutor(1, CellResources(threads=2), num_cells=2)
     assert local.has_room(CellResources(threads=1))
@@ -219,7 +229,9 @@ def test_a_sweep_that_ends_while_its_processes_begin_runs_no_cell(tmp_path: Path
     assert not list(tmp_path.rglob("record.json"))
 
 
-def test_a_second_interrupt_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_interrupt_leaves_no_process(
+    executor: LocalExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local = LocalExecutor(1, CellResources(threads=1), num_cells=1)
     local.start()
     slot = local._slots[0]
@@ -283,22 +295,14 @@ def start_sleeper() -> int:
     return subprocess.Popen(["sleep", "600"]).pid
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process runs; one that waits for its parent to read its exit code does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs the list of processes of Linux")
 def test_what_a_dead_process_had_started_is_ended(executor: LocalExecutor, tmp_path: Path) -> None:
     sleeper = executor._slots[0].pool.submit(start_sleeper).result(HANG_SECONDS)
     os.kill(get_pid(executor), signal.SIGKILL)
-    assert is_running(sleeper)
+    assert is_alive(sleeper)
     executor.submit([make_job(tmp_path)])[0].exception(HANG_SECONDS)  # the death may be noticed only now
     assert executor.submit([make_job(tmp_path)])[0].result(HANG_SECONDS).failure is None
     deadline = time.monotonic() + HANG_SECONDS
-    while is_running(sleeper):
+    while is_alive(sleeper):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -86,7 +86,7 @@ def test_two_nodes_run_cells_at_once_and_write_the_records_of_plain_runs(
         futures += executor.submit([job])
     assert not executor.has_room(jobs[0].resources)
     wait_until(lambda: all(not each.get("CPU") for each in available_resources_per_node().values()))
-    reports = [future.result(120) for future in futures]
+    reports = [future.result(HANG_SECONDS) for future in futures]
     assert [report.number for report in reports] == [0, 1]
     assert not any(report.failure or report.is_from_record for report in reports)
     assert executor.has_room(jobs[0].resources)
@@ -102,9 +102,9 @@ def test_a_worker_that_is_killed_is_a_death_and_the_next_attempt_gives_the_same_
     (future,) = executor.submit([job])
     os.kill(wait_until(lambda: list_processes(RUNNING))[0], signal.SIGKILL)
     with pytest.raises(WorkerDiedError, match="cell 2 ended without a report: its process was killed"):
-        future.result(60)
+        future.result(HANG_SECONDS)
     (future,) = executor.submit([job])
-    report = future.result(120)
+    report = future.result(HANG_SECONDS)
     assert not report.is_from_record
     assert read_outcome(report.folder) == run_plainly(job)
 
@@ -142,7 +142,7 @@ def test_the_cell_of_a_driver_that_is_killed_ends_and_runs_again(
         driver.kill()
     wait_until(lambda: not list_processes(RUNNING))
     (future,) = executor.submit([job])
-    assert read_outcome(future.result(120).folder) == run_plainly(job)
+    assert read_outcome(future.result(HANG_SECONDS).folder) == run_plainly(job)
     for file in (out / "sweep").iterdir():  # what a killed driver leaves behind
         if executor._mark is not None and file != executor._mark.file:
             file.unlink()
@@ -167,7 +167,7 @@ def test_a_node_with_other_code_ends_the_matrix_with_one_sentence(
     monkeypatch.setattr(executor, "_wrong_worker", None)
     (future,) = executor.submit([make_job(out, 3)])
     with pytest.raises(WorkerDiedError, match="install the same bench"):
-        future.result(60)
+        future.result(HANG_SECONDS)
     with pytest.raises(UserError, match="install the same bench on every machine"):
         executor.has_room(CellResources())
 
@@ -178,7 +178,7 @@ def test_a_node_without_the_output_folder_is_named(
     monkeypatch.setattr(executor, "_wrong_worker", None)
     (future,) = executor.submit([make_job(tmp_path / "not_there", 4)])
     with pytest.raises(WorkerDiedError, match=r"has no folder .*not_there"):
-        future.result(60)
+        future.result(HANG_SECONDS)
 
 
 def test_a_cell_on_a_lost_node_is_given_up(executor: RayExecutor, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_a_worker_that_failed_for_an_unknown_reason_reports_it_and_is_not_used_a
     monkeypatch.setattr(executor, "_wrong_worker", None)
     job = make_job(out, 7)
     (future,) = executor.submit([replace(job, request=replace(job.request, overrides=(3,)))])  # type: ignore[arg-type]
-    report = future.result(60)
+    report = future.result(HANG_SECONDS)
     assert report.number == 7
     assert report.failure is not None
     assert report.failure.startswith("unexpected ")

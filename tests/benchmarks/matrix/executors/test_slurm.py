@@ -21,6 +21,7 @@ from foundation.errors import UserError
 from tests.benchmarks.matrix.executors.conftest import RunPlainly
 from tests.benchmarks.matrix.executors.make_jobs import make_job, read_outcome, wait_until
 from tests.conftest import ROOT
+from tests.limits import HANG_SECONDS
 
 pytest.importorskip("submitit")
 
@@ -126,13 +127,13 @@ def test_a_job_reports_each_cell_and_a_driver_that_is_started_again_takes_it_up(
     first = start_executor(out, cluster="local")
     done, lost = first.submit(jobs)
     (file,) = (out / "sweep" / "jobs").glob("group-*.json")
-    assert done.result(120).number == 7  # while the job goes on with the other cell
+    assert done.result(HANG_SECONDS).number == 7  # while the job goes on with the other cell
     crash(first)
     second = start_executor(out, cluster="local")
     # the cell has another number in the matrix of the new driver
     (taken_up,) = second.submit([make_job(out, 3, "linear")])
     assert list((out / "sweep" / "jobs").glob("group-*.json")) == [file]
-    assert taken_up.result(120).number == 3
+    assert taken_up.result(HANG_SECONDS).number == 3
     assert not lost.done()
     for job, future in zip(jobs, (done, taken_up), strict=True):
         assert future.result().failure is None
@@ -149,7 +150,7 @@ def test_a_job_that_is_killed_is_a_death_and_close_cancels_the_others(started: S
     children = Path(f"/proc/{job_id}/task/{job_id}/children")
     os.kill(int(wait_until(lambda: children.read_text().split())[0]), signal.SIGKILL)
     with pytest.raises(WorkerDiedError, match=rf"cell 5 .*job {job_id}: its process has ended \(log: .*{job_id}_0_log"):
-        future.result(60)
+        future.result(HANG_SECONDS)
     (future,) = started.submit([make_job(out, 5)])
     job_id = started._groups[0].job_id
     assert job_id is not None
@@ -211,7 +212,7 @@ def test_a_cell_runs_in_a_job_of_slurm_and_sees_no_gpu(slurm: Path, out: Path) -
     (slurm / "hold").unlink()
     executor = start_executor(out)
     (future,) = executor.submit([make_job(out, 1)])
-    report = future.result(120)
+    report = future.result(HANG_SECONDS)
     assert report.failure is None
     assert "CUDA_VISIBLE_DEVICES=-1" in (slurm / "101.sh").read_text()
     executor.close()
@@ -259,7 +260,7 @@ def test_a_job_that_ends_early_is_a_death_with_slurms_reason(slurm: Path, out: P
     (slurm / "101.account").write_text(state)
     (slurm / "101.state").unlink()  # squeue forgets jobs, sacct does not
     with pytest.raises(WorkerDiedError, match=f"cell 4 ended without a report: job 101: Slurm says {state}, .*{words}"):
-        future.result(30)
+        future.result(HANG_SECONDS)
     executor.close()
 
 
@@ -285,7 +286,7 @@ def test_a_report_that_names_another_folder_is_refused(slurm: Path, out: Path) -
     report = {"number": 2, "folder": "/etc", "is_from_record": False, "seconds": 1.0}
     (executor._locate_reports(group) / f"{group.keys[0]}.json").write_text(json.dumps(report))
     with pytest.raises(WorkerDiedError, match=r"damaged report .*outside of the store"):
-        future.result(30)
+        future.result(HANG_SECONDS)
     executor.close()
 
 

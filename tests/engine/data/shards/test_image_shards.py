@@ -110,6 +110,8 @@ def test_an_archive_that_changes_during_a_run_is_noticed(tmp_path: Path) -> None
         ({"a.jpg": b"x", "a.cls": b"1", "a.x.cls": b"2"}, "of the name 'a' up to its first dot"),
         ({"a.1.jpg": b"x", "a.2.jpg": b"y", "a.cls": b"1"}, "of the name 'a' up to its first dot"),
         ({"c/a.jpg": b"x", "b.jpg": b"x", "b.cls": b"1"}, "class from a .cls file and .* from its folder"),
+        ({f"{FIRST}.tar": b"x", f"{SECOND}.tar": b"x"}, f"an archive of 2 archives .{FIRST}.tar ....; unpack it once"),
+        ({"ILSVRC2012_val_00000001.JPEG": b"x"}, "official images of val, which do not say their classes"),
     ],
 )
 def test_what_is_wrong_is_named(members: dict[str, bytes], message: str, tmp_path: Path) -> None:
@@ -157,3 +159,22 @@ def test_a_class_archive_that_contradicts_itself(member: str, tmp_path: Path) ->
     write_tar(tmp_path / f"{FIRST}.tar", {"a.jpg": b"x", member: b"5"})
     with pytest.raises(DataError, match="does not say one class"):
         ImageShards(tmp_path)
+
+
+def test_an_archive_that_took_the_place_of_another_is_named(tmp_path: Path) -> None:
+    """Both have an image where the other one has it, so without the check its neighbor's class would be learned."""
+    for name in ("a", "b"):
+        write_tar(tmp_path / f"{name}.tar", {f"{name}/x.jpg": name.encode() * 9})
+    shards = ImageShards(tmp_path)
+    assert [shards.read_image(index) for index in (0, 1)] == [b"a" * 9, b"b" * 9]
+    (tmp_path / "a.tar").rename(tmp_path / "c")
+    (tmp_path / "b.tar").rename(tmp_path / "a.tar")
+    (tmp_path / "c").rename(tmp_path / "b.tar")
+    for index in (0, 1):
+        with pytest.raises(DataError, match="was changed or replaced after its images were listed"):
+            shards.read_image(index)
+
+
+def test_the_end_of_an_archive_s_name_may_be_in_capitals(tmp_path: Path) -> None:
+    write_tar(tmp_path / f"{FIRST}.TAR", {"a.jpg": b"x", "._a.jpg": b"litter of macOS"})
+    assert ImageShards(tmp_path).classes == [FIRST]

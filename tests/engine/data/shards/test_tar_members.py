@@ -118,3 +118,16 @@ def test_an_archive_that_shrinks_is_noticed(tmp_path: Path) -> None:
     os.truncate(path, 600)
     with pytest.raises(DataError, match="cut off while it was read"):
         read_member(path, member)
+
+
+def test_global_headers_are_no_members(tmp_path: Path) -> None:
+    """As ``git archive`` writes them; what they say of all members may be said of one alone, too."""
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT, pax_headers={"comment": "a commit"}) as archive:
+        for name in ("c/a.jpg", "c/" + "b" * 150 + ".jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"abc"))
+    found = list_members(path)
+    assert [member.name for member in found] == ["c/a.jpg", "c/" + "b" * 150 + ".jpg"]
+    assert [read_member(path, member) for member in found] == [b"abc"] * 2

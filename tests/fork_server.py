@@ -1,10 +1,7 @@
-"""Runs tests of the tree that it is started in, each time in a fork of one process with the libraries loaded.
+"""A process that loads the libraries once and answers each request in a fork of itself.
 
 Importing the libraries takes longer than most tests. The tree's own modules are imported in the fork alone, so that
 every run sees the tree as it then is. As the project is tested on Linux, there is no other way where ``fork`` is not.
-
-``python -m tests.guard_server OUTPUT`` writes 0 once the libraries are loaded, reads one JSON list of pytest's words
-per line, answers each with one line, the exit code, and writes what pytest said to the file OUTPUT.
 """
 
 from __future__ import annotations
@@ -12,7 +9,6 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -23,23 +19,7 @@ LIBRARIES = (
     *("mmseg.models", "pydantic.json_schema", "pytest", "rich.progress", "scipy.io"),
     *("scipy.stats", "sklearn.datasets", "sklearn.linear_model", "timm", "yapf.yapflib.yapf_api"),
 )
-NO_RESULT = 70  # the exit code of a run that is neither passed nor failed
-
-
-def run_pytest(pytest_args: list[str], output: str, packages: set[str]) -> int:
-    """Pytest's exit code, or NO_RESULT when a module of the house came from another tree; in a fork."""
-    for descriptor, name, mode in ((0, os.devnull, os.O_RDONLY), (1, output, os.O_WRONLY | os.O_TRUNC)):
-        os.dup2(os.open(name, mode), descriptor)
-    os.dup2(1, 2)
-    import pytest
-
-    code = int(pytest.main(pytest_args))
-    for name in [name for name in sys.modules if name.partition(".")[0] in packages]:
-        file = getattr(sys.modules[name], "__file__", None)
-        if file and not Path(file).is_relative_to(Path.cwd()):
-            sys.stdout.write(f"{name} is of another tree: {file}\n")
-            return NO_RESULT
-    return code
+NO_RESULT = 70  # the exit code of a fork that could not run its request
 
 
 def serve_forks(run_request: Callable[[str], int]) -> None:
@@ -75,13 +55,3 @@ def serve_forks(run_request: Callable[[str], int]) -> None:
 def list_rooms() -> set[str]:
     """The packages at the top of the tree that the process was started in."""
     return {path.parent.name for path in Path().glob("*/__init__.py")}
-
-
-def main(output: str) -> None:
-    """Answers requests until there are no more."""
-    house = list_rooms()
-    serve_forks(lambda line: run_pytest(json.loads(line), output, house))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
