@@ -18,7 +18,8 @@ from detection.data.item_limits import limit_dataset
 from detection.deployment.runtime import mark_runtime, measure_detector_cost, put_in_runtime
 from detection.evaluation import DetectionMetric
 from detection.run import count_detector_cost
-from detection.scored_run import RESULT_FILE, describe_scores, make_metric_values
+from detection.scored_run import describe_scores, make_metric_values
+from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores
 from engine.data.item_limits import limit_report
 from engine.device import translate_oom_error
@@ -69,7 +70,7 @@ class DetectionEvaluation(Evaluation):
         self.tested.append(detector)
         # masks count where both sides have them
         scored = replace(self.dataset, has_masks=self.dataset.has_masks and detector.has_masks)
-        metric = DetectionMetric(split, scored.categories, scored.has_masks, out / RESULT_FILE)
+        metric = DetectionMetric(split, scored.categories, scored.has_masks, out / DETECTIONS_FILE)
         images = DetectionTestDataset(split, detector.size)
         began = time.monotonic()
         with translate_oom_error(), ProgressBar(f"{self.task.name} {self.backbone.name}", "images", len(split)) as bar:

@@ -20,7 +20,7 @@ from detection.data.ground_truth import Annotations, Category, DetectionImage, D
 from detection.data.read_image import turn_upright
 from detection.data.samples import ImageDetections
 from detection.deployment.runtime import put_in_runtime
-from detection.scoring.detection_files import write_detections
+from detection.scoring.detection_files import DETECTIONS_FILE, write_detections
 from detection.scoring.detections import DetectionColumns
 from detection.visualize import SURE_SCORE, DrawnObject, choose_color, draw_objects
 from engine.data.decode import decode_rgb, read_image_file, read_orientation
@@ -38,7 +38,7 @@ from foundation.plural import format_count
 from foundation.storage.disk_space import require_space
 from foundation.storage.leftovers import open_partial_folder, open_scratch_folder
 
-PICTURES_FOLDER, DETECTIONS_FILE, IMAGES_FILE = "pictures", "detections.json", "images.json"
+PICTURES_FOLDER, IMAGES_FILE = "pictures", "images.json"
 MAX_PICTURE_WIDTH = 1200
 """A picture is for looking at; boxes and masks in the files have the size of the image, pixels."""
 

@@ -149,7 +149,7 @@ class WindowedViT(nn.Module):
             One map (batch, channels, height / patch, width / patch), rounded up.
         """
         patch = self.strides[0]
-        height, width = images.shape[2:]
+        height, width = int(images.shape[2]), int(images.shape[3])
         embed = self.trunk.patch_embed
         # (batch, channels, rows, columns) to (batch, rows, columns, channels)
         cells = embed.proj(functional.pad(images, (0, -width % patch, 0, -height % patch))).permute(0, 2, 3, 1)

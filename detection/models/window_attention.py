@@ -115,7 +115,8 @@ def split_windows(cells: Tensor, side: int) -> Tensor:
     Returns:
         Shape (batch * windows, side, side, channels): all windows of the first item, row by row, then of the next.
     """
-    rows, columns = cells.shape[1:3]
+    # as plain numbers: an exported graph would compute with the sizes itself, and round negative quotients otherwise
+    rows, columns = int(cells.shape[1]), int(cells.shape[2])
     filled = functional.pad(cells, (0, 0, 0, -columns % side, 0, -rows % side))
     # (batch, windows down, side, windows across, side, channels)
     windows = torch.unflatten(torch.unflatten(filled, 2, (-1, side)), 1, (-1, side))
@@ -129,7 +130,7 @@ def join_windows(windows: Tensor, grid: GridShape) -> Tensor:
         windows: shape (batch * windows, side, side, channels).
         grid: rows and columns of the result; what was filled up is cut off.
     """
-    side = windows.shape[1]
+    side = int(windows.shape[1])
     down, across = -(-grid[0] // side), -(-grid[1] // side)
     parts = torch.unflatten(windows, 0, (-1, down, across)).transpose(2, 3)
     return parts.flatten(3, 4).flatten(1, 2)[:, : grid[0], : grid[1]]

@@ -30,7 +30,7 @@ from detection.tasks import MINI_COCO
 from foundation.errors import BenchError, UserError
 from results.records.store import read_record
 from tests.detection.finished_run import open_source
-from tests.detection.models.tiny_detector import make_detector, make_recipe
+from tests.detection.models.tiny_detector import TINY_MODEL, make_detector, make_recipe
 
 NOWHERE = Path("nowhere")
 
@@ -38,7 +38,10 @@ NOWHERE = Path("nowhere")
 @pytest.fixture(scope="module")
 def tiny() -> tuple[Detector, Mapping[str, GraphCallable]]:
     """A detector without masks, and its graphs in ONNX Runtime."""
-    model = prepare_detector(make_detector(make_recipe(test={"min_score": 0.1}), has_masks=False))
+    # windows of 3 on a grid of 8 cells: a part of each block's input is filled up
+    settings = {**TINY_MODEL, "global_blocks": [0]}
+    recipe = make_recipe(model=settings, test={"min_score": 0.1})
+    model = prepare_detector(make_detector(recipe, has_masks=False))
     files = make_export_files(write_detector_graphs(model, "tiny"), "onnx")
     return model, load_runtime_graphs(files, "onnxruntime", "f32", 1)
 
