@@ -54,7 +54,7 @@ GUARDS = {
     ),
     "another rule of weight decay moves a pin": Guard(
         "engine/optimizer.py",
-        "all_shapes = setting.decay_all or setting.decay_rule == \"detectron2\"",
+        'all_shapes = setting.decay_all or setting.decay_rule == "detectron2"',
         "all_shapes = setting.decay_all",
         _name_test("detection", "mini_coco_vitdet-optimizer"),
     ),
