@@ -18,8 +18,9 @@ from results.statistics.average_precision.match_tables import split_match_tables
 from results.statistics.average_precision.scores import compute_detection_score
 from tests.conftest import BENCH, Bench
 from tests.detection.make import write_small_coco
-from tests.engine.processes.start import run_processes
+from tests.engine.processes.start import start_processes
 from tests.engine.test_training import only_record
+from tests.limits import HANG_SECONDS
 
 SMALL = ("size=96", "model.channels=16", "model.box_channels=16", "test.min_score=0.0", "test.per_image=10")
 RUN = ("run", "mini_coco", "--backbone", "vit_nano", "--tier", "smoke", "--device", "cpu")
@@ -154,7 +155,9 @@ def test_a_resumed_run_has_the_same_numbers(
 def test_two_processes_and_two_pieces_give_the_number_of_one(out: Path, tmp_path: Path) -> None:
     """Each holds whole groups of images; sums are rounded in another order, so scores differ in their last digits."""
     words = [*RUN, "--launcher", "slurm", "--set", *SMALL]
-    run_processes([BENCH, *words, "--out", str(tmp_path / "two")], 2, tmp_path)
+    children = start_processes([BENCH, *words, "--out", str(tmp_path / "two")], 2, tmp_path)
+    said = [child.communicate(timeout=HANG_SECONDS)[1] for child in children]
+    assert [child.returncode for child in children] == [0, 0], said
     assert main([*RUN, "--out", str(tmp_path / "pieces"), "--set", *SMALL, "accumulate=2"]) == 0
     whole, expected = only_record(out), read_detections(out)
     for folder in (tmp_path / "two", tmp_path / "pieces"):
