@@ -11,6 +11,7 @@ from engine.config import load_protocol
 from engine.recipe import StrictConfig, TrainingRecipe
 from engine.settings.setting_text import parse_value
 from foundation.errors import ConfigError
+from pretraining.recipe import DistillRecipe as MaskedDistillRecipe
 from pretraining.recipe import SimmimRecipe
 from results.records.renamed_settings import RENAMED_SETTINGS, find_new_name
 
@@ -199,6 +200,18 @@ def test_what_the_file_says_without_effect_is_no_change(file: Path) -> None:
             "classification/configs/images_finetune_distill.py",
             ["distill.class_token=false", "distill.alpha=1", "label_smoothing=0.3"],
             r"label_smoothing changes nothing, because no label is learned",
+        ),
+        (
+            MaskedDistillRecipe,
+            "pretraining/configs/mae_distill.py",
+            ["distill.hidden_layers=[3]"],
+            r"distill\.hidden_layers changes nothing, because distill\.hidden, the weight of that loss, is 0",
+        ),
+        (
+            MaskedDistillRecipe,
+            "pretraining/configs/mae_distill.py",
+            ["distill.attention=0", "distill.hidden=1", "distill.attention_layers=[6]"],
+            r"distill\.attention, the weight of that loss, is 0",
         ),
         (
             ImageRecipe,

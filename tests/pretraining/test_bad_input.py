@@ -33,6 +33,10 @@ BAD = [
     ((*MAE, "--set", "img_size=33"), "multiples of 8 px, not 33 x 33"),
     ((*MAE, "--set", "scale=[0.5,0.1]"), "is not a range of fractions of the area"),
     ((*MAE, "--set", "resize=torch"), "the images of digits are in memory, where it changes nothing; leave it out"),
+    (
+        (*MAE, "--set", "optimizer.layer_decay=0.75", "optimizer.swin_layers=mae_lite"),
+        "optimizer.swin_layers changes nothing, because vit_pico is no Swin; leave it out",
+    ),
     ((*MAE, "--set", "resize=opencv"), "resize: Input should be 'pillow' or 'torch'"),
     ((*MAE, "--teacher", "mae_base"), "method mae has no teacher"),
     ((*MAE, "--knn-data", "photos"), "--knn-data photos has no labels"),
