@@ -99,7 +99,8 @@ def load_protocol(
         resolved = _validate_recipe(recipe_type, recipe, "--set")
     except ConfigError as error:
         # the fault may be in a number that nobody typed
-        raise ConfigError("; ".join((str(error), *describe_scaled_rates(scaled)))) from error
+        blamed = [rate for rate in scaled if rate.name in str(error)]
+        raise ConfigError("; ".join((str(error), *describe_scaled_rates(blamed)))) from error
     if tier == "full":
         _require_no_limit(resolved)
     # a rate that the rule gives anyway is no change of it

@@ -110,6 +110,9 @@ def test_a_warm_up_that_starts_above_the_scaled_rate_is_refused(file: Path) -> N
         ConfigError, match=r"warmup_start 0\.01 must not be above .*0\.0075.*lr=0\.0075 \(0\.03 for 512\)"
     ):
         load(file, "full", "batch_size=128", "schedule.warmup_start=0.01")
+    with pytest.raises(ConfigError, match=r"label_smoothing: .* not 2") as caught:
+        load(file, "full", "batch_size=128", "label_smoothing=2")
+    assert "by the rule" not in str(caught.value), "no rate is at fault"
 
 
 def list_rules() -> list[Any]:
