@@ -112,7 +112,7 @@ class PretrainTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<method>_<architecture>.py``, ``<method>_<data>.py`` or ``<method>.py``.
 
-        The method is built once around a copy of the backbone: what does not fit is reported before anything is written.
+        The method is built once around a copy of the backbone: what does not fit is reported, and nothing written.
 
         Args:
             request: the cell.
