@@ -168,15 +168,14 @@ def _require_model_effects(request: RunRequest, arguments: Mapping[str, Any], ch
         reasons["beit_init"] = f"{name} has no tables of relative positions that start like BEiT's"
     if changed & {"fresh_norm", "optimizer.swin_layers"}:
         from classification.final_norm import find_final_norm
-        from engine.optimizer import count_swin_layers
+        from engine.optimizer import require_swin_for_layers
 
         created = request.prepare_backbone(arguments)
         if created.load_report is None:
             reasons["fresh_norm"] = "from random weights the final norm starts at 1 and 0 in any case"
         elif find_final_norm(created.model) is None:
             reasons["fresh_norm"] = f"{name} is neither a Swin nor a Hiera"
-        if not count_swin_layers(created.model):
-            reasons["optimizer.swin_layers"] = f"{name} is no Swin"
+        require_swin_for_layers(changed, name, created.model)
     for setting in sorted(changed & reasons.keys()):
         raise ConfigError(f"--set {setting} changes nothing, because {reasons[setting]}; leave it out")
 

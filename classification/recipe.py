@@ -86,9 +86,17 @@ class ClassificationRecipe(TrainingRecipe):
 
     def explain_idle_settings(self) -> dict[str, str]:
         """Return why some settings have no effect beside the others, by dotted name."""
-        idle = super().explain_idle_settings()
-        if any(decay < 1 for decay in self.search.layer_decay):
+        idle, search = super().explain_idle_settings(), self.search
+        # what is searched replaces the setting, and a heading with both would name a rate that nothing was trained with
+        if search.lr:
+            idle["optimizer.lr"] = "search.lr lists the rates that are tried (search.lr=[] trains with this one alone)"
+        if search.layer_decay:
+            idle["optimizer.layer_decay"] = (
+                "search.layer_decay lists the decays that are tried (search.layer_decay=[] trains with this one alone)"
+            )
             idle.pop("optimizer.swin_layers", None)
+            if all(decay == 1 for decay in search.layer_decay):
+                idle["optimizer.swin_layers"] = "there is no layer decay (search.layer_decay)"
         return idle
 
 

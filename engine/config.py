@@ -34,7 +34,7 @@ class ResolvedProtocol(Generic[RecipeT]):
         recipe: the recipe after applying the tier and the overrides.
         rate_settings: dotted names of the learning rates that follow the batch size.
         scaled_rates: those of them that did, because it is another one than theirs.
-        changed: dotted names of the settings to which the overrides give another value than file and tier.
+        changed: dotted names of the settings to which the overrides give another value than file, tier and rule.
         kept_rates: dotted names of those that the overrides give instead, beside another batch size.
     """
 
@@ -99,10 +99,13 @@ def load_protocol(
         resolved = _validate_recipe(recipe_type, recipe, "--set")
     except ConfigError as error:
         # the fault may be in a number that nobody typed
-        raise ConfigError("; ".join((str(error), *describe_scaled_rates(scaled)))) from error
+        blamed = [rate for rate in scaled if rate.name in str(error)]
+        raise ConfigError("; ".join((str(error), *describe_scaled_rates(blamed)))) from error
     if tier == "full":
         _require_no_limit(resolved)
-    own, now = _flatten_config(protocol), _flatten_config(resolved.model_dump())
+    # a rate that the rule gives anyway is no change of it
+    own = _flatten_config(protocol) | scaler.get_followed_rates(recipe)
+    now = _flatten_config(resolved.model_dump())
     named = {split_override(change)[0] for change in overrides}
     changed = frozenset(name for name in named if own[name] != now[name])
     _require_effect(resolved, changed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from engine.device import require_training_precision
 from engine.recipe import OptimizerConfig, TrainingRecipe
-from foundation.errors import UserError
+from foundation.errors import ConfigError, UserError
 
 _DETECTRON2_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 """The norm layers that detectron2 knows (``get_default_optimizer_params``); ``_NormBase``: batch and instance norm."""
@@ -150,6 +150,21 @@ def count_swin_layers(backbone: nn.Module) -> dict[str, int]:
             depth = 0 if parts[0] == "patch_embed" else sum(sizes) - 1
         ids[f"{prefix}.{name}" if prefix else name] = depth
     return ids
+
+
+def require_swin_for_layers(changed: Collection[str], name: str, backbone: nn.Module) -> None:
+    """Refuse a change of how a Swin's layers are counted on another backbone: one number would have two ids.
+
+    Args:
+        changed: dotted names of the settings that the user changed.
+        name: of the backbone, for the sentence.
+        backbone: timm model, or a module around it.
+
+    Raises:
+        ConfigError: it was changed, and the backbone is no Swin.
+    """
+    if "optimizer.swin_layers" in changed and not count_swin_layers(backbone):
+        raise ConfigError(f"--set optimizer.swin_layers changes nothing, because {name} is no Swin; leave it out")
 
 
 def build_param_groups(

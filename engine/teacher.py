@@ -57,7 +57,7 @@ def locate_teacher(name: str, checkpoint: str | None) -> TeacherWeights:
         start = locate_weights(card, checkpoint)
     except CheckpointError as error:
         if checkpoint is not None and Path(checkpoint).expanduser().exists():
-            raise
+            raise CheckpointError(f"the teacher {name}: {error}") from error
         if checkpoint is not None:
             # the sentence for a student ends with how to train from random weights, which no teacher may have
             reason = re.split(r"; fix the path \(", str(error))[0]

@@ -165,6 +165,15 @@ class DistillRecipe(MaskedRecipe):
 
     distill: Distillation = Distillation()
 
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name."""
+        idle = super().explain_idle_settings()
+        for name in ("attention", "hidden"):
+            if getattr(self.distill, name) == 0:  # layers are named in vain where their loss has no weight
+                reason = f"distill.{name}, the weight of that loss, is 0"
+                idle |= {f"distill.{name}_layers": reason, f"distill.{name}_targets": reason}
+        return idle
+
 
 class DecoupledRecipe(DistillRecipe):
     """Recipe of the decoupled distillation.

@@ -112,8 +112,7 @@ class PretrainTask(Task):
     def plan(self, request: RunRequest, data: DataReport) -> RunPlan:
         """Resolve ``configs/<method>_<architecture>.py``, ``<method>_<data>.py`` or ``<method>.py``.
 
-        The method is built once around a copy of the backbone, so that parts that do not fit together are reported
-        before anything is written.
+        The method is built once around a copy of the backbone: what does not fit is reported, and nothing written.
 
         Args:
             request: the cell.
@@ -125,6 +124,7 @@ class PretrainTask(Task):
         """
         from engine.config import load_protocol
         from engine.data.item_limits import apply_item_limit
+        from engine.optimizer import require_swin_for_layers
         from pretraining.knn_monitor import require_monitor_images
         from pretraining.models.vit import get_backbone_arguments
         from pretraining.run import build_method, describe_training
@@ -144,6 +144,7 @@ class PretrainTask(Task):
         arguments: dict[str, Any] = {"img_size": size, "num_classes": 0, **get_backbone_arguments(card.architecture)}
         teacher = self.find_teacher_weights()
         prepared = request.prepare_backbone(arguments)
+        require_swin_for_layers(protocol.changed, card.name, prepared.model)
         # a copy, because building the method may initialize the backbone again
         built = build_method(self, request, recipe, size, prepared._replace(model=copy.deepcopy(prepared.model)))
         labeled = self.load_knn_pool(request.data_root)

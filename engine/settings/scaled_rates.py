@@ -82,8 +82,16 @@ class RateScaler:
         Args:
             recipe: the recipe after ``scale_rates``.
         """
-        followed = _scale_bases(self._bases_before, recipe.get("batch_size"))
-        return tuple(rate.name for rate in followed if _get_setting(recipe, rate.name) != rate.value)
+        followed = self.get_followed_rates(recipe)
+        return tuple(name for name, value in followed.items() if _get_setting(recipe, name) != value)
+
+    def get_followed_rates(self, recipe: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the rule makes of the rates without those that the last source gave, by dotted name.
+
+        Args:
+            recipe: the recipe with all changes.
+        """
+        return {rate.name: rate.value for rate in _scale_bases(self._bases_before, recipe.get("batch_size"))}
 
 
 def _scale_bases(bases: Mapping[str, tuple[Any, int]], batch: Any) -> tuple[ScaledRate, ...]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from backbones.create import create_backbone
 from engine.teacher import FrozenTeacher, TeacherWeights, require_teacher_size
-from foundation.errors import UserError
+from foundation.errors import CheckpointError, UserError
 from pretraining.models.stacked_linear import pack_linear_layers
 
 
@@ -38,7 +38,12 @@ class Teacher(FrozenTeacher):
         card = weights.card
         self.name = card.name
         require_teacher_size(card.name, card.input_size[1:], img_size)
-        made = create_backbone(card, checkpoint=str(weights.start.file), img_size=img_size, num_classes=0, **arguments)
+        try:
+            made = create_backbone(
+                card, checkpoint=str(weights.start.file), img_size=img_size, num_classes=0, **arguments
+            )
+        except CheckpointError as error:  # it speaks of a backbone, of which the command has two
+            raise CheckpointError(f"the teacher {card.name}: {error}") from error
         if made.load_report is not None and made.load_report.resized:
             raise UserError(
                 f"the weights of the teacher {card.name} were made at another input or patch size "

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from classification.recipe import DistillRecipe
+from classification.recipe import DistillRecipe, ImageRecipe
 from engine.config import load_protocol
 from engine.recipe import StrictConfig, TrainingRecipe
 from engine.settings.setting_text import parse_value
 from foundation.errors import ConfigError
+from pretraining.recipe import DistillRecipe as MaskedDistillRecipe
 from pretraining.recipe import SimmimRecipe
 from results.records.renamed_settings import RENAMED_SETTINGS, find_new_name
 
@@ -200,6 +201,42 @@ def test_what_the_file_says_without_effect_is_no_change(file: Path) -> None:
             ["distill.class_token=false", "distill.alpha=1", "label_smoothing=0.3"],
             r"label_smoothing changes nothing, because no label is learned",
         ),
+        (
+            MaskedDistillRecipe,
+            "pretraining/configs/mae_distill.py",
+            ["distill.hidden_layers=[3]"],
+            r"distill\.hidden_layers changes nothing, because distill\.hidden, the weight of that loss, is 0",
+        ),
+        (
+            MaskedDistillRecipe,
+            "pretraining/configs/mae_distill.py",
+            ["distill.attention=0", "distill.hidden=1", "distill.attention_layers=[6]"],
+            r"distill\.attention, the weight of that loss, is 0",
+        ),
+        (
+            ImageRecipe,
+            "classification/configs/flowers_finetune.py",
+            ["optimizer.lr=0.5"],
+            r"optimizer\.lr changes nothing, because search\.lr lists the rates that are tried",
+        ),
+        (
+            ImageRecipe,
+            "classification/configs/flowers_finetune.py",
+            ["batch_size=64", "optimizer.lr=0.03"],
+            r"optimizer\.lr changes nothing, because search\.lr",
+        ),
+        (
+            ImageRecipe,
+            "classification/configs/flowers_finetune.py",
+            ["epochs=60", "optimizer.layer_decay=0.9"],
+            r"layer_decay changes nothing, because search\.layer_decay",
+        ),
+        (
+            ImageRecipe,
+            "classification/configs/flowers_finetune.py",
+            ["search.layer_decay=[1.0]", "optimizer.swin_layers=mae_lite"],
+            r"swin_layers changes nothing, because there is no layer decay",
+        ),
     ],
 )
 def test_changes_that_one_recipe_does_not_heed(
@@ -208,4 +245,11 @@ def test_changes_that_one_recipe_does_not_heed(
     file = Path(__file__).parents[2] / file_name
     with pytest.raises(ConfigError, match=sentence):
         load_protocol(file, recipe, "full", words)
-    assert load_protocol(file, recipe, "full", words[:-1]).changed
+    assert load_protocol(file, recipe, "full", [*words[:-1], "clip_grad=2.0"]).changed
+
+
+def test_a_rate_beside_a_search_may_be_stated_and_counts_without_one() -> None:
+    """What the rule makes of 0.03 for 512 images is no change, as a replay of a record gives all rates."""
+    file = Path(__file__).parents[2] / "classification/configs/flowers_finetune.py"
+    for words in (["batch_size=64", "optimizer.lr=0.00375"], ["search.lr=[]", "optimizer.lr=0.5"]):
+        assert load_protocol(file, ImageRecipe, "full", words).recipe.optimizer.lr == float(words[1].split("=")[1])

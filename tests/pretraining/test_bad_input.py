@@ -33,6 +33,10 @@ BAD = [
     ((*MAE, "--set", "img_size=33"), "multiples of 8 px, not 33 x 33"),
     ((*MAE, "--set", "scale=[0.5,0.1]"), "is not a range of fractions of the area"),
     ((*MAE, "--set", "resize=torch"), "the images of digits are in memory, where it changes nothing; leave it out"),
+    (
+        (*MAE, "--set", "optimizer.layer_decay=0.75", "optimizer.swin_layers=mae_lite"),
+        "optimizer.swin_layers changes nothing, because vit_pico is no Swin; leave it out",
+    ),
     ((*MAE, "--set", "resize=opencv"), "resize: Input should be 'pillow' or 'torch'"),
     ((*MAE, "--teacher", "mae_base"), "method mae has no teacher"),
     ((*MAE, "--knn-data", "photos"), "--knn-data photos has no labels"),
@@ -77,12 +81,14 @@ def test_bad_input(
     [
         ({"img_size": 64}, "vit_pico", "were made at another input or patch size"),
         ({}, "vit_cifar", "is made for 36 x 36 px and the student's input is 32 x 32"),
+        ({}, "vit_nano", "the teacher vit_pico: the checkpoint .* does not fit"),
     ],
 )
 def test_a_teacher_of_another_size(made: Any, given: str, sentence: str, tmp_path: Path) -> None:
     """By its card, or by its weights."""
     file = tmp_path / "teacher.pth"
     torch.save(create_backbone(given, checkpoint="random", num_classes=0, **made).model.state_dict(), file)
+    given = "vit_pico" if given == "vit_nano" else given  # weights of another width
     with pytest.raises(Exception, match=sentence):
         run(tmp_path / "runs", method="mae_distill", teacher=given, teacher_checkpoint=str(file))
     assert not (tmp_path / "runs").exists()

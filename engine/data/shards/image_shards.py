@@ -30,7 +30,7 @@ from engine.data.image_formats import is_image_name
 from engine.data.shards.tar_members import TarMember, list_members, read_member
 from engine.data.split_folders import require_read_formats
 from engine.progress_bar import ProgressBar
-from foundation.errors import DataError
+from foundation.errors import ArchiveError, DataError
 from foundation.files import SETTLED_SECONDS
 from foundation.plural import format_count
 from foundation.run_scope import get_run_scope
@@ -128,12 +128,14 @@ class ImageShards:
         """Return the content of the file of image ``index``.
 
         Raises:
-            DataError: its shard cannot be read, or is another file than the one that was listed.
+            DataError: its shard cannot be read.
+            ArchiveError: its shard is another file than the one that was listed; no ``--skip-bad`` passes over that.
         """
         shard = self._get_shard(index)
-        # at the place of the image there may be another one now, or a part of one
+        # at the place of the image there may be another one now, or a part of one; that is true of the whole shard,
+        # and not of a single image that might be left out
         if _read_stamp(shard) != self._stamps[int(self._numbers[index])]:
-            raise DataError(f"{shard} was changed or replaced after its images were listed; run the command again")
+            raise ArchiveError(f"{shard} was changed or replaced after its images were listed; run the command again")
         return read_member(shard, TarMember("", int(self._offsets[index]), int(self._sizes[index])))
 
     def describe_image(self, index: int) -> str:

@@ -65,10 +65,11 @@ def test_rates_follow_the_batch_of_the_user_and_of_the_tier(file: Path) -> None:
 
 
 def test_a_rate_that_is_given_is_taken_as_it_is(file: Path) -> None:
-    given = ("batch_size=128", "optimizer.lr=0.03")
+    given = ("batch_size=128", "search.lr=[0.01,0.1]")
     for words in (given, given[::-1]):  # whichever word comes first
-        assert read_rates(file, "full", *words) == (0.03, [0.0025, 0.025], 2.5e-5)
-    assert read_rates(file, "smoke", "optimizer.lr=0.5")[0] == 0.5
+        assert read_rates(file, "full", *words) == (0.0075, [0.01, 0.1], 2.5e-5)
+    assert read_rates(file, "full", "batch_size=128", "search.lr=[]", "optimizer.lr=0.03") == (0.03, [], 2.5e-5)
+    assert read_rates(file, "smoke", "search.lr=[]", "optimizer.lr=0.5")[0] == 0.5
     assert read_rates(file, "full", "batch_size=128", "search.lr=[]")[1] == []
 
 
@@ -109,6 +110,9 @@ def test_a_warm_up_that_starts_above_the_scaled_rate_is_refused(file: Path) -> N
         ConfigError, match=r"warmup_start 0\.01 must not be above .*0\.0075.*lr=0\.0075 \(0\.03 for 512\)"
     ):
         load(file, "full", "batch_size=128", "schedule.warmup_start=0.01")
+    with pytest.raises(ConfigError, match=r"label_smoothing: .* not 2") as caught:
+        load(file, "full", "batch_size=128", "label_smoothing=2")
+    assert "by the rule" not in str(caught.value), "no rate is at fault"
 
 
 def list_rules() -> list[Any]:
