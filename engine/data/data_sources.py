@@ -43,6 +43,7 @@ DATA_SOURCES = {
     "digits": DataSource((), "part of scikit-learn", "BSD-3-Clause", 0),
     "mini_ade": _EMBEDDED,
     "mini_lasot": _EMBEDDED,
+    "mini_coco": _EMBEDDED,
     "cifar10": DataSource(
         ("cifar-10-batches-py",), "cs.toronto.edu/~kriz", "none stated; for research", 170_498_071, True
     ),
@@ -68,6 +69,13 @@ DATA_SOURCES = {
         967_382_037,
     ),
     "camvid": DataSource(("CamVid", "camvid"), "SegNet's tutorial, 480 x 360 px", "none stated; for research"),
+    # train2017 18 GB, val2017 1 GB, annotations 241 MB, as the project's page says
+    "coco": DataSource(
+        ("coco", "COCO", "coco2017", "COCO2017", "mscoco"),
+        "cocodataset.org, 2017",
+        "annotations CC BY 4.0; images: the terms of Flickr",
+        19_241_000_000,
+    ),
     "lasot": DataSource(("lasot",), "LaSOT's project page", "see its project page", 227_000_000_000),
     # sets to test on; their scoring knows further names of their folders
     "lasot_ext": DataSource(

@@ -290,6 +290,7 @@ def test_every_task_of_ours_has_a_source_but_your_own_data() -> None:
     assert {entry.name for entry in TASKS.list_entries() if entry.name not in DATA_SOURCES} <= {
         "imagefolder",
         "segfolder",
+        "cocofolder",
         "trackfolder",
     }
     assert {entry.name for entry in TASKS.list_entries()} >= set(DATA_SOURCES)
