@@ -16,6 +16,9 @@ from foundation.errors import DataError
 
 _MAX_FOLDERS = 5_000
 
+_OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+"""Files that COCO ships beside ``instances_*.json``: other annotations of the same images."""
+
 
 class _ReadFile(NamedTuple):
     """An annotation file: its path below the root, its split, and its content."""
@@ -40,7 +43,10 @@ def read_coco_files(tree: TreeFiles, *, test_only: bool) -> FoundFolder:
     Raises:
         DataError: two files are of one split, they have other categories, or images are missing.
     """
-    named = {path: _find_split(path) for path in tree.files if path.endswith(".json")}
+    others = [path for path in tree.files if _is_other_task(path)]
+    named = {path: _find_split(path) for path in tree.files if path.endswith(".json") and path not in others}
+    if not named:
+        raise DataError(f"{tree.root / others[0]} has no boxes; add the file of instances (instances_*.json)")
     by_split: dict[str | None, str] = {}
     for path, split in named.items():
         if split in by_split:
@@ -58,9 +64,15 @@ def read_coco_files(tree: TreeFiles, *, test_only: bool) -> FoundFolder:
     listed = {image.path.relative_to(tree.root).as_posix() for each in splits.values() for image in each.images}
     pictures = set(filter(is_image_name, tree.files))
     notes = [f"{each.path}: {note}" for each in files for note in each.content.notes]
-    if not test_only and (others := pictures - listed):
-        notes.append(f"{len(others):,} images are in no annotation file and are not used, such as {min(others)}")
-    return FoundFolder(splits, categories, frozenset(named) | pictures, tuple(notes))
+    if not test_only and (loose := pictures - listed):
+        notes.append(f"{len(loose):,} images are in no annotation file and are not used, such as {min(loose)}")
+    if others:
+        notes.append(f"{len(others):,} annotation files of other tasks are not used, such as {others[0]}")
+    return FoundFolder(splits, categories, frozenset([*named, *others]) | pictures, tuple(notes))
+
+
+def _is_other_task(path: str) -> bool:
+    return path.endswith(".json") and PurePosixPath(path).name.startswith(_OTHER_TASKS)
 
 
 def _find_split(path: str) -> str | None:

@@ -69,6 +69,8 @@ def read_yolo_tree(tree: TreeFiles) -> FoundFolder:
         images.append(FoundImage(path, find_path_split(path), height, width, objects))
     if lonely := sorted(text for text in texts - used if "labels" in PurePosixPath(text).parts):
         raise DataError(f"{tree.root / lonely[0]} has no image of that name; fetch the image, or remove the file")
+    # what Ultralytics writes beside label files to find them faster
+    used |= {path for path in tree.files if path.endswith(".cache")}
     notes = [f"YOLO labels, {len(categories)} names of {lists[0]}; class 0 has the id 1"]
     if unlabeled:
         notes.append(f"{unlabeled:,} images without a label file have no objects, as YOLO reads them")

@@ -80,6 +80,20 @@ def test_coco_files_are_read_by_split(tmp_path: Path) -> None:
     assert list(alone.splits) == ["test"] and alone.splits["test"].images == found.splits["test"].images
 
 
+def test_files_of_other_tasks_and_caches_are_left_alone(tmp_path: Path) -> None:
+    """COCO ships captions and keypoints beside its instances; Ultralytics writes caches beside its labels."""
+    make_coco(tmp_path / "coco")
+    write_text(tmp_path / "coco/annotations/captions_train.json", "{}")
+    assert "1 annotation files of other tasks" in " ".join(read_cocofolder(tmp_path / "coco").notes)
+    make_yolo(tmp_path / "yolo")
+    write_text(tmp_path / "yolo/labels/train.cache", "x")
+    assert len(read_cocofolder(tmp_path / "yolo").splits["train"]) == 2
+    for file in (tmp_path / "coco/annotations").glob("instances_*"):
+        file.unlink()
+    with pytest.raises(DataError, match="has no boxes; add the file of instances"):
+        read_cocofolder(tmp_path / "coco")
+
+
 def test_roboflows_tree_is_read(tmp_path: Path) -> None:
     for split in ("train", "valid", "test"):
         write_text(tmp_path / split / "_annotations.coco.json", json.dumps(make_content()))
