@@ -19,7 +19,7 @@ for _room in ("classification", "segmentation", "tracking"):
 for _module in ("pretraining.recipe", "engine.data.data_options"):
     importlib.import_module(_module)
 
-LATER = ("deployment", "tracking.deployment", "tests")
+LATER = ("deployment", "detection.deployment", "tracking.deployment", "tests")
 """Rooms of manifests, which are files and no settings, and of tests' own settings."""
 
 
