@@ -12,8 +12,8 @@ import numpy as np
 from detection.data.ground_truth import Annotations, Category, DetectionSplit
 from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores, score_images
-from detection.scoring.results_file import read_results
 from detection.scoring.metric_names import CLASS_SCORES_ENTRY, COUNTS_ENTRY
+from detection.scoring.results_file import read_results
 from detection.scoring.score_kinds import count_detections, name_class_scores, score_kinds
 from results.statistics.average_precision.match_tables import MatchTable
 
