@@ -172,7 +172,7 @@ def _find_resized_doubt(
         longer = np.repeat(sizes.max(1, keepdims=True), 2, 1)
         for name, factors in ((f"longer side of {side} px", longer / side), (f"square of {side} px", sizes / side)):
             rows = np.flatnonzero(np.abs(factors - 1).max(1) > MIN_GAIN)
-            own = [places[row] for row in rows]
+            own = [places[row] for row in rows.tolist()]
             if sum(map(bool, map(len, own))) < MIN_RESIZED:
                 continue
             fit = _measure_fit(split, boxes[rows], own)
