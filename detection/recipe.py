@@ -109,6 +109,17 @@ class DetectionRecipe(TrainingRecipe):
         """Whether each micro-batch draws random numbers of its own; anchors and regions are drawn image by image."""
         return self.drop_path > 0
 
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name."""
+        idle = super().explain_idle_settings()
+        if self.frozen:
+            # eval mode drops no paths, and these rates are the backbone's alone
+            for name in ("drop_path", "optimizer.layer_decay", "optimizer.swin_layers", "optimizer.backbone_scale"):
+                idle[name] = "the backbone is frozen (frozen=true)"
+        if self.model.window == 0:
+            idle["model.global_blocks"] = "there are no windows (model.window=0): all blocks attend globally"
+        return idle
+
     @model_validator(mode="after")
     def _check_scale(self) -> DetectionRecipe:
         low, high = self.train.scale

@@ -9,7 +9,7 @@ from typing import Any
 from detection.data.ground_truth import DetectionDataset
 from detection.evaluation import DetectionMetric
 from detection.scoring.detection_files import DETECTIONS_FILE, write_matches
-from detection.scoring.metric_names import MATCHES_ENTRY
+from detection.scoring.metric_names import CLASS_SCORES_ENTRY, COUNTS_ENTRY, MATCHES_ENTRY
 from engine.task import Task
 from foundation.files import sha256_file
 from results.records.record import MetricValue
@@ -51,9 +51,9 @@ def describe_scores(dataset: DetectionDataset, metric: DetectionMetric, folder: 
         "classes": len(dataset.categories),
         CATEGORIES_ENTRY: [[category.id, category.name] for category in dataset.categories],
         "has_masks": dataset.has_masks,
-        "counts": metric.counts,
+        COUNTS_ENTRY: metric.counts,
         "second_implementation": metric.second_implementation,
-        "AP_by_class": metric.class_scores,
+        CLASS_SCORES_ENTRY: metric.class_scores,
         # written first: a complete record never lacks the files that it names
         MATCHES_ENTRY: write_matches(folder, metric.match_tables),
         "detections": {"file": DETECTIONS_FILE, "sha256": sha256_file(folder / DETECTIONS_FILE)},

@@ -6,6 +6,7 @@ forge them, too. Classification stores no predictions besides its table.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def check_stored_predictions(folder: Path, record: Record, task: Task, root: Pat
         yield VerificationCheck(what, "unchecked", str(error))
         return
     if differing:
-        text = f"scored again, {differing} of {record.done} items are not what the table and its areas say"
+        text = f"scored again, {differing} of {record.done} items are not what the table and what stands beside it say"
         yield VerificationCheck(what, "fails", text)
     else:
         yield VerificationCheck(what, "holds", f"scored again, they give the same {record.done} items")
@@ -90,7 +91,10 @@ def _compare_label_images(folder: Path, record: Record, task: SegmentationTask, 
 
 
 def _compare_detections(folder: Path, record: Record, task: DetectionTask, root: Path) -> int:
-    """Return for how many images the stored detections do not give the row of the table and the matches."""
+    """Return for how many images the stored detections do not give the row of the table and what stands beside it.
+
+    Matches, AP by class and counts belong to no image alone: if one of them differs, those of all images do.
+    """
     from detection.scoring.image_scores import ImageScores
     from detection.scoring.metric_names import MATCHES_ENTRY
     from detection.scoring.rescore import rescore_detections, select_images
@@ -104,9 +108,21 @@ def _compare_detections(folder: Path, record: Record, task: DetectionTask, root:
     found = rescore_detections(split, dataset.categories, dataset.has_masks, folder)
     wrong = _count_wrong_rows(table, ImageScores._fields, found.rows, "name")
     stored, _ = read_matches(folder, record, MATCHES_ENTRY, len(names))
-    # a row of matches belongs to no item alone, so that different matches are those of all items
     is_same = np.array_equal(join_match_tables(stored), join_match_tables(found.matches))
+    details = record.result.details if record.result is not None else {}
+    # through JSON, in which the record has them; what it does not have, it does not claim
+    facts = json.loads(json.dumps(found.facts))
+    is_same = is_same and all(_is_close(details[name], facts[name]) for name in facts if name in details)
     return wrong if is_same else max(wrong, len(names))
+
+
+def _is_close(stated: object, found: object) -> bool:
+    """Return whether two values of JSON are equal, with numbers within 1e-9: sums may round otherwise elsewhere."""
+    if isinstance(stated, dict) and isinstance(found, dict):
+        return stated.keys() == found.keys() and all(_is_close(stated[key], found[key]) for key in found)
+    if isinstance(stated, int | float) and isinstance(found, int | float):
+        return abs(stated - found) <= 1e-9
+    return stated == found
 
 
 def _count_wrong_rows(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from backbones.card import BackboneCard
+from backbones.card import BackboneCard, replace_normalization
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
 from backbones.registry import get_card
@@ -150,8 +150,13 @@ def _list_creation_arguments(record: Record) -> dict[str, Any]:
 
 
 def _find_card(record: Record) -> BackboneCard:
-    card = get_card(record.backbone.name)
-    stated = record.backbone.card
+    card, stated = get_card(record.backbone.name), record.backbone.card
+    # --mean and --std of the run are in the card of its record
+    try:
+        mean, std = (tuple(map(float, stated[name])) for name in ("mean", "std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"run {record.run_id} does not state the normalization of its images") from error
+    card = replace_normalization(card, mean, std)
     changed = [key for key, value in card.identity_dict().items() if key in stated and stated[key] != value]
     if changed:
         raise RecordError(f"the card of {card.name} has changed since run {record.run_id} ({', '.join(changed)})")

@@ -122,7 +122,7 @@ def transform_objects(objects: ObjectColumns, plan: JitterPlan) -> ObjectColumns
         return ObjectColumns(boxes[kept], objects.labels[kept], None)
     # cutting a box off would keep the width of parts that the crop has removed
     masks = [transform_mask(mask, plan) for mask in objects.masks]
-    boxes = np.array([bound_mask(mask) for mask in masks], np.float64).reshape(-1, 4)
+    boxes = np.array([bound_mask(mask, plan.crop) for mask in masks], np.float64).reshape(-1, 4)
     kept = _find_large(boxes)
     return ObjectColumns(
         boxes[kept], objects.labels[kept], [mask for mask, keep in zip(masks, kept, strict=True) if keep]
@@ -186,7 +186,7 @@ def clip_polygon(points: NDArray[np.float64], crop: tuple[int, int]) -> NDArray[
     """Cut a polygon off at the border of a crop (Sutherland and Hodgman, 1974).
 
     A polygon that the border cuts into several parts stays one polygon, whose parts are joined along the border by
-    lines without area: pixels and bounding box are those of the parts.
+    lines without area. Its pixels are those of the parts; its corners may be too many (``bound_mask``).
 
     Args:
         points: x and y, (points, 2).
@@ -220,12 +220,47 @@ def measure_polygon(points: NDArray[np.float64]) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def bound_mask(mask: InstanceMask) -> list[float]:
-    """Return left, top, right and bottom of a mask in pixels; zeros if it is empty."""
+def bound_mask(mask: InstanceMask, crop: tuple[int, int]) -> list[float]:
+    """Return left, top, right and bottom of a mask in pixels; zeros if it is empty.
+
+    The lines that join the parts of a cut polygon may run through a corner of the crop where nothing of the object is;
+    detectron2, which cuts the parts off one by one, has no such corner, and its box is smaller.
+
+    Args:
+        mask: in pixels of the crop, as ``transform_mask`` returns it.
+        crop: height and width of the crop, pixels.
+    """
     if isinstance(mask, dict):
         left, top, width, height = (float(value) for value in coco_mask.toBbox(mask))
         return [left, top, left + width, top + height]
     if not mask:
         return [0.0] * 4
-    points = np.concatenate(mask)
+    points = np.concatenate([_drop_empty_corners(outline, crop) for outline in mask])
     return [float(value) for value in (*points.min(0), *points.max(0))]
+
+
+def _drop_empty_corners(points: NDArray[np.float64], crop: tuple[int, int]) -> NDArray[np.float64]:
+    """Leave out the points in corners of a crop beside which a cut polygon, (points, 2), has no area.
+
+    All other points that cutting adds lie on an edge of the polygon itself.
+    """
+    limits = np.array([crop[1], crop[0]], np.float64)
+    is_corner = ((points == 0) | (points == limits)).all(1)
+    # where an edge leaves a corner for the inside, the polygon itself has a point there
+    for shift in (1, -1):
+        is_corner &= (points == np.roll(points, shift, 0)).any(1)
+    kept = np.ones(len(points), bool)
+    for index in np.nonzero(is_corner)[0]:
+        # a millionth of the way to the middle: as good as the corner, but on no line along the border
+        x, y = points[index] + (limits / 2 - points[index]) * 1e-6
+        kept[index] = _is_inside(points, x, y)
+    return points[kept]
+
+
+def _is_inside(points: NDArray[np.float64], x: float, y: float) -> bool:
+    """Return whether a ray to the right from (x, y) crosses a polygon, (points, 2), an odd number of times."""
+    (start_x, start_y), (end_x, end_y) = points.T, np.roll(points, -1, 0).T
+    crosses = (start_y > y) != (end_y > y)
+    # a line there and back is crossed twice
+    share = np.divide(y - start_y, end_y - start_y, out=np.zeros_like(start_y), where=crosses)
+    return bool(np.count_nonzero(crosses & (start_x + share * (end_x - start_x) > x)) % 2)

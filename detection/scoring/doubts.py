@@ -24,6 +24,12 @@ MIN_GAIN = 0.1
 TRIED_DETECTIONS = 5_000
 """The detections with the highest scores; of a detector that works they lie on objects."""
 
+RESIZED_SIDES = range(160, 1601, 32)
+"""Sides in pixels of the images that detectors read; with a step of 32, one of them is within a tenth of any other."""
+
+MIN_RESIZED = 20
+"""Detections that must show it before boxes are held for those of resized images; a few fit by chance."""
+
 EMPTY_SHARE = 0.1
 """Share of the images with objects that may be without detections before a part is suspected."""
 
@@ -151,7 +157,35 @@ def _find_format_doubt(
                 f"the best boxes look like {name}: read so, their mean IoU with objects of their category is "
                 f"{other:.2f}, as they are {fit:.2f}; a bbox is left, top, width, height in pixels"
             )
-    return None
+    return _find_resized_doubt(split, boxes, sizes[best], places)
+
+
+def _find_resized_doubt(
+    split: DetectionSplit, boxes: FloatArray, sizes: FloatArray, places: Sequence[IntArray]
+) -> str | None:
+    """Compare how well boxes fit as they are and as pixels of the resized images that a detector reads.
+
+    Only images whose size would differ by a tenth say anything: of COCO's, most have a longer side of 640 px.
+    """
+    found: list[tuple[float, float, str]] = []
+    for side in RESIZED_SIDES:
+        longer = np.repeat(sizes.max(1, keepdims=True), 2, 1)
+        for name, factors in ((f"longer side of {side} px", longer / side), (f"square of {side} px", sizes / side)):
+            rows = np.flatnonzero(np.abs(factors - 1).max(1) > MIN_GAIN)
+            own = [places[row] for row in rows.tolist()]
+            if sum(map(bool, map(len, own))) < MIN_RESIZED:
+                continue
+            fit = _measure_fit(split, boxes[rows], own)
+            other = _measure_fit(split, boxes[rows] * np.tile(factors[rows], 2), own)
+            found.append((other - fit, fit, name))
+    gain, fit, name = max(found, default=(0.0, 0.0, ""))
+    if gain <= 0.5 * fit + MIN_GAIN:
+        return None
+    return (
+        f"the best boxes look like pixels of images that were resized to a {name}, or nearly so: read so, their mean "
+        f"IoU with objects of their category is {fit + gain:.2f}, as they are {fit:.2f}; a bbox is left, top, width, "
+        "height in pixels of the original image"
+    )
 
 
 def _pair_objects(split: DetectionSplit, detections: DetectionColumns, best: IntArray) -> list[IntArray]:

@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from detection.data.ground_truth import Annotations, Category, DetectionSplit
 from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores, score_images
+from detection.scoring.metric_names import CLASS_SCORES_ENTRY, COUNTS_ENTRY
 from detection.scoring.results_file import read_results
-from detection.scoring.score_kinds import score_kinds
+from detection.scoring.score_kinds import count_detections, name_class_scores, score_kinds
 from results.statistics.average_precision.match_tables import MatchTable
 
 
 class RescoredDetections(NamedTuple):
-    """What follows from stored detections: the rows of the per-item table, and the matches by kind."""
+    """What follows from stored detections.
+
+    Attributes:
+        rows: of the per-item table.
+        matches: by kind.
+        facts: entries of a record's details that follow from the detections too, by name.
+    """
 
     rows: list[ImageScores]
     matches: dict[str, MatchTable]
+    facts: dict[str, Any]
 
 
 def rescore_detections(
@@ -43,7 +51,9 @@ def rescore_detections(
         detections = replace(detections, boxes=np.zeros((0, 4)), masks=[] if has_masks else None)
     found = score_kinds(split, categories, detections)
     return RescoredDetections(
-        score_images(split, detections, found["box"].matches), {kind: each.matches for kind, each in found.items()}
+        score_images(split, detections, found["box"].matches),
+        {kind: each.matches for kind, each in found.items()},
+        {CLASS_SCORES_ENTRY: name_class_scores(found, categories), COUNTS_ENTRY: count_detections(split, detections)},
     )
 
 

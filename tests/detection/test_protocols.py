@@ -13,7 +13,9 @@ from mmengine.registry import PARAM_SCHEDULERS
 from backbones.registry import get_card
 from backbones.weights import InitialWeights
 from detection.models.detector import build_detector
+from detection.recipe import DetectionRecipe
 from detection.tasks import COCO, COCOFOLDER, CONFIG_DIR, MINI_COCO
+from engine.config import load_protocol
 from engine.lr_schedule import build_lr_schedulers
 from engine.optimizer import build_param_groups
 from engine.task import DataReport, RunRequest
@@ -172,3 +174,19 @@ def test_a_drop_path_of_its_own_is_told_to_be_off() -> None:
     changed = COCO.plan(replace(asked, overrides=("drop_path=0.2",)), make_report())
     assert changed.backbone_kwargs["drop_path_rate"] == 0.2
     assert changed.config["recipe"]["drop_path"] == 0.2
+
+
+@pytest.mark.parametrize(
+    ("protocol", "overrides", "reason"),
+    [
+        ("frozen", ["drop_path=0.2"], "drop_path changes nothing, because the backbone is frozen"),
+        ("frozen", ["optimizer.layer_decay=0.5"], "optimizer.layer_decay changes nothing"),
+        ("frozen", ["optimizer.backbone_scale=0.1"], "optimizer.backbone_scale changes nothing"),
+        ("vitdet", ["model.window=0", "model.global_blocks=[1]"], "model.global_blocks changes nothing"),
+    ],
+)
+def test_changes_without_effect_are_refused(protocol: str, overrides: list[str], reason: str) -> None:
+    """One number would have two ids; the detections of a frozen run with the first three are byte by byte the same."""
+    with pytest.raises(ConfigError, match=reason):
+        load_protocol(CONFIG_DIR / f"coco_{protocol}.py", DetectionRecipe, "full", overrides)
+    load_protocol(CONFIG_DIR / "coco_vitdet.py", DetectionRecipe, "full", ["drop_path=0.2", "model.global_blocks=[1]"])

@@ -59,6 +59,16 @@ def test_a_run_evaluates_to_the_numbers_of_its_record(
     assert cost.latency is not None
 
 
+def test_a_run_keeps_the_normalization_of_its_images(run_folder: Path, tmp_path: Path) -> None:
+    """``--mean`` and ``--std`` of a run stand in its record, and not in today's card."""
+    folder = shutil.copytree(run_folder, tmp_path / run_folder.name)
+    content = json.loads((folder / "record.json").read_text())
+    content["backbone"]["card"] |= {"mean": [0.25, 0.5, 0.75], "std": [0.125, 0.25, 0.5]}
+    (folder / "record.json").write_text(json.dumps(content))
+    model = open_detector(open_source(folder), DetectionSettings(), "cpu").model
+    assert model.mean.tolist() == [0.25, 0.5, 0.75] and model.std.tolist() == [0.125, 0.25, 0.5]
+
+
 def test_a_checkpoint_in_a_runs_folder_needs_no_run(run_folder: Path) -> None:
     (path,) = run_folder.glob("checkpoints/last_00000004.pth")
     by_file = open_detector(open_source(run_folder, run=None, checkpoint=path), DetectionSettings(), "cpu")

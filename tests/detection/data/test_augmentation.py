@@ -80,7 +80,31 @@ def test_a_polygon_is_clipped_by_hand() -> None:
     # a U whose bottom is cut off: two prongs of 2 x 6 px, joined by a line without area
     u = np.array([[0.0, 0], [2, 0], [2, 8], [6, 8], [6, 0], [8, 0], [8, 10], [0, 10]])
     cut = clip_polygon(u, (6, 20))
-    assert measure_polygon(cut) == 24 and bound_mask([cut]) == [0, 0, 8, 6]
+    assert measure_polygon(cut) == 24 and bound_mask([cut], (6, 20)) == [0, 0, 8, 6]
+
+
+def test_boxes_of_cut_polygons_ignore_corners_without_area() -> None:
+    """A bracket around the top left corner of the crop: one arm is inside, the other one and their joint are cut off.
+
+    By hand: the lower arm is x 0 to 10, y 5 to 8 of the crop. Its outline goes on along the border to the corner (0, 0)
+    and, under the upper arm, to (10, 0), and back.
+    """
+    bracket = np.array([[-6.0, -6], [10, -6], [10, -4], [-4, -4], [-4, 5], [10, 5], [10, 8], [-6, 8]]) + 10
+    objects = ObjectColumns(np.zeros((1, 4)), np.array([0]), [[bracket]])
+    plan = JitterPlan((40, 40), False, (40, 40), (10, 10), (30, 30))
+    assert transform_objects(objects, plan).boxes.tolist() == [[0, 5, 10, 8]]
+    # mirrored and turned, so that each corner of the crop has its turn
+    for turn in range(4):
+        for outline in (bracket, bracket[::-1]):
+            around = outline - 10
+            for _ in range(turn):
+                around = np.stack([30 - around[:, 1], around[:, 0]], 1)
+            cut = clip_polygon(around, (30, 30))
+            left, top, width, height = coco_mask.toBbox(pack_mask([cut], 30, 30))
+            assert bound_mask([cut], (30, 30)) == [left, top, left + width, top + height]
+    # a corner that the object does cover stays
+    cover = np.array([[-5.0, -5], [9, -5], [9, 7], [-5, 7]])
+    assert bound_mask([clip_polygon(cover, (30, 30))], (30, 30)) == [0, 0, 9, 7]
 
 
 @pytest.mark.parametrize("as_bitmap", [False, True], ids=["polygons", "run lengths"])

@@ -118,6 +118,27 @@ def test_corners_are_refused_and_give_the_stated_number_if_they_must(official: C
     assert data["metrics"]["box_AP"] == pytest.approx(3.21, abs=0.005)
 
 
+@pytest.mark.parametrize(("kind", "side"), [("longer side", 640), ("longer side", 320), ("square", 512)])
+def test_boxes_that_were_not_scaled_back_are_refused(official: Callable[[str], Pair], kind: str, side: int) -> None:
+    """Smaller images lie within the original ones; at 640 px, the longer side of most images of COCO stays."""
+    pair = official("bbox")
+    sizes = {each["id"]: (each["width"], each["height"]) for each in pair.truth["images"]}
+    for row in pair.results:
+        size = sizes[row["image_id"]]
+        factors = [side / max(size)] * 2 if kind == "longer side" else [side / each for each in size]
+        row["bbox"] = [value * factor for value, factor in zip(row["bbox"], factors * 2, strict=True)]
+    assert f"resized to a {kind} of {side} px" in pair.refuse()
+
+
+def test_bad_boxes_are_no_boxes_of_resized_images(official: Callable[[str], Pair]) -> None:
+    pair = official("bbox")
+    for row in pair.results:  # half as large, around the same center
+        left, top, width, height = row["bbox"]
+        row["bbox"] = [left + width / 4, top + height / 4, width / 2, height / 2]
+    data = pair.score()
+    assert not data["partial"] and data["metrics"]["box_AP"] < 1
+
+
 @pytest.mark.parametrize("start", [0, 1])
 def test_categories_counted_in_their_order_are_refused(official: Callable[[str], Pair], start: int) -> None:
     pair = official("bbox")

@@ -20,7 +20,7 @@ from detection.scoring.coco_metric import score_split
 from detection.scoring.detection_files import DETECTIONS_FILE, write_matches
 from detection.scoring.detections import DetectionColumns
 from detection.scoring.image_scores import ImageScores
-from detection.scoring.metric_names import MATCHES_ENTRY, make_metric_specs
+from detection.scoring.metric_names import CLASS_SCORES_ENTRY, COUNTS_ENTRY, MATCHES_ENTRY, make_metric_specs
 from detection.scoring.rescore import select_images
 from detection.scoring.results_file import read_results
 from detection.tasks import COCOFOLDER, CocofolderTask
@@ -158,7 +158,11 @@ def store_run(folder: Path, metric: DetectionMetric, name: str = "a") -> StoredR
     metrics = {key: (value, statistics[key]) for key, value in metric.scores.items()}
     folder, record = write_table_run(folder, name, columns, metrics, unit="%")
     assert record.result is not None
-    entry = {MATCHES_ENTRY: write_matches(folder, metric.match_tables)}
+    entry = {
+        MATCHES_ENTRY: write_matches(folder, metric.match_tables),
+        CLASS_SCORES_ENTRY: metric.class_scores,
+        COUNTS_ENTRY: metric.counts,
+    }
     return folder, record.model_copy(update={"result": record.result.model_copy(update={"details": entry})})
 
 
@@ -210,6 +214,14 @@ def test_stored_detections_are_scored_again(truth: AnnotationFile, tmp_path: Pat
     rows = json.loads((tmp_path / "detections.json").read_text())
     write_json(folder / DETECTIONS_FILE, rows)
     assert check(folder, record, truth) == [("holds", "scored again, they give the same 3 items")]
+    # what stands beside the metrics follows from the detections too
+    assert record.result is not None
+    details, (kind, by_name) = record.result.details, next(iter(metric.class_scores.items()))
+    better = {**metric.class_scores, kind: {name: value + 0.01 for name, value in by_name.items()}}
+    for changed in ({CLASS_SCORES_ENTRY: better}, {COUNTS_ENTRY: {**metric.counts, "detections": 99}}):
+        result = record.result.model_copy(update={"details": {**details, **changed}})
+        ((state, _),) = check(folder, record.model_copy(update={"result": result}), truth)
+        assert state == "fails"
     rows[0]["score"] = 0.75
     write_json(folder / DETECTIONS_FILE, rows)
     # the same images are right, but in another order
