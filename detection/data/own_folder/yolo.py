@@ -123,6 +123,8 @@ def _read_yaml_names(path: Path) -> list[str] | None:
     """Return the names of a data.yaml, a list or a table by number; ``None`` if the file has none."""
     text = _read_text(path, _MAX_YAML_BYTES)
     try:
+        if "[" * 50 in text:  # the reader's time grows with the square of the depth
+            raise DataError(f"{path} has lists in lists in lists; write the names as one list")
         # nine lines of references to references stand for billions of names, which any message would write out
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
             raise DataError(f"{path} has references (*name), which names of classes do not need; write them out")
