@@ -32,6 +32,7 @@ from foundation.errors import DataError
 from foundation.storage.regular_files import read_regular
 
 _MAX_TEXT_BYTES = 50 * 10**6
+_MAX_YAML_BYTES = 10**6  # the YAML reader takes seconds for a megabyte; 20,000 names are half of one
 _NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
 _MARGIN = 0.01
 """By how much a fraction may be beyond 0 or 1; exports round."""
@@ -111,9 +112,9 @@ def _read_names(tree: TreeFiles) -> tuple[list[Category], list[str]]:
     return [Category(number, name) for number, name in enumerate(names, start=1)], list(found)
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, limit: int = _MAX_TEXT_BYTES) -> str:
     try:
-        return read_regular(path, _MAX_TEXT_BYTES).decode("utf-8-sig")
+        return read_regular(path, limit).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror or error}); write it again") from error
     except UnicodeDecodeError as error:
@@ -122,8 +123,14 @@ def _read_text(path: Path) -> str:
 
 def _read_yaml_names(path: Path) -> list[str] | None:
     """Return the names of a data.yaml, a list or a table by number; ``None`` if the file has none."""
+    text = _read_text(path, _MAX_YAML_BYTES)
     try:
-        content: Any = yaml.safe_load(_read_text(path))
+        if "[" * 50 in text:  # the reader's time grows with the square of the depth
+            raise DataError(f"{path} has lists in lists in lists; write the names as one list")
+        # nine lines of references to references stand for billions of names, which any message would write out
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise DataError(f"{path} has references (*name), which names of classes do not need; write them out")
+        content: Any = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise DataError(f"{path} is not valid YAML; correct it, or leave it out with --exclude") from error
     names = content.get("names") if isinstance(content, dict) else None

@@ -151,6 +151,12 @@ BAD_FOLDERS: list[tuple[str, Callable[[Path], None], Callable[[Path], Any], str]
     ("no names", make_yolo, lambda root: (root / "data.yaml").unlink(), "no names of classes"),
     ("two lists", make_yolo, change_file("classes.txt", "a\nb\n"), "name other classes"),
     (
+        "references in yaml",
+        make_yolo,
+        change_file("data.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nnames: *b\n"),
+        "has references",
+    ),
+    (
         "code in YAML",
         make_yolo,
         change_file("data.yaml", "names: !!python/object/apply:os.getcwd []"),
