@@ -33,6 +33,12 @@ from foundation.storage.regular_files import read_regular
 
 _MAX_TEXT_BYTES = 50 * 10**6
 _MAX_YAML_BYTES = 10**6  # the YAML reader takes seconds for a megabyte; 20,000 names are half of one
+_MAX_YAML_DEPTH = 20  # a data.yaml has two levels, and its authors may keep notes in it
+_START_TOKENS = (
+    *(yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken),
+    *(yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken),
+)
+_END_TOKENS = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 _NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
 _MARGIN = 0.01
 """By how much a fraction may be beyond 0 or 1; exports round."""
@@ -121,15 +127,34 @@ def _read_text(path: Path, limit: int = _MAX_TEXT_BYTES) -> str:
         raise DataError(f"{path} is not a text file (UTF-8); write it again") from error
 
 
+def _require_plain_yaml(path: Path, text: str) -> None:
+    """Refuse what makes a reader of YAML slow without end, before it builds anything.
+
+    Nine lines of references to references stand for billions of names, and the time for a list in a list in a list
+    grows with the square of the depth.
+
+    Args:
+        path: the file, for messages.
+        text: its content.
+
+    Raises:
+        DataError: the text has references, or values nested deeper than any list of names.
+        yaml.YAMLError: it is not YAML.
+    """
+    depth = 0
+    for token in yaml.scan(text):  # one after the other, so that the rest of a deep text is never looked at
+        depth += isinstance(token, _START_TOKENS) - isinstance(token, _END_TOKENS)
+        if isinstance(token, yaml.AliasToken):
+            raise DataError(f"{path} has references (*name), which names of classes do not need; write them out")
+        if depth > _MAX_YAML_DEPTH:
+            raise DataError(f"{path} has lists in lists in lists; write the names as one list")
+
+
 def _read_yaml_names(path: Path) -> list[str] | None:
     """Return the names of a data.yaml, a list or a table by number; ``None`` if the file has none."""
     text = _read_text(path, _MAX_YAML_BYTES)
     try:
-        if "[" * 50 in text:  # the reader's time grows with the square of the depth
-            raise DataError(f"{path} has lists in lists in lists; write the names as one list")
-        # nine lines of references to references stand for billions of names, which any message would write out
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise DataError(f"{path} has references (*name), which names of classes do not need; write them out")
+        _require_plain_yaml(path, text)
         content: Any = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise DataError(f"{path} is not valid YAML; correct it, or leave it out with --exclude") from error

@@ -156,6 +156,9 @@ BAD_FOLDERS: list[tuple[str, Callable[[Path], None], Callable[[Path], Any], str]
         change_file("data.yaml", "a: &a [x, x]\nb: &b [*a, *a]\nnames: *b\n"),
         "has references",
     ),
+    ("deep yaml", make_yolo, change_file("data.yaml", "names: " + "[" * 900_000), "lists in lists in lists"),
+    ("deep tables", make_yolo, change_file("data.yaml", "names: " + "{a: " * 200_000), "lists in lists in lists"),
+    ("deep lines", make_yolo, change_file("data.yaml", "names: " + "- " * 400_000), "not valid YAML|lists in lists"),
     (
         "code in YAML",
         make_yolo,
