@@ -218,6 +218,8 @@ class _AnnotationReader:
             is_crowd=np.array([each.is_crowd for each in objects], np.bool_),
             masks=masks if len(masks) == len(objects) else None,
         )
+        if repeated := count_repeated(columns):
+            notes.append(f"{repeated:,} objects are there twice (same image, category and box): one of them is missed")
         return AnnotationFile(DetectionSplit(images, columns), categories, tuple(notes))
 
     def _require_known_ids(self) -> None:
@@ -291,6 +293,17 @@ class _AnnotationReader:
                 "width, height, not two corners"
             )
         return [float(each) for each in value]
+
+
+def count_repeated(annotations: Annotations) -> int:
+    """Return how many objects have the image, the category, the box and the kind of another one.
+
+    Args:
+        annotations: of a split.
+    """
+    columns = (annotations.images, annotations.labels, annotations.is_crowd, annotations.boxes)
+    rows = np.column_stack(columns).astype(np.float64)
+    return len(rows) - len(np.unique(rows, axis=0))
 
 
 def _is_number(value: Any) -> bool:

@@ -101,6 +101,8 @@ def iterate_tables(path: Path, tables: frozenset[str]) -> Iterator[TableRow | Si
     # a file that ends too early is read beyond its end, and one of brackets alone fills the stack
     except (ValueError, IndexError, RecursionError) as error:
         reason = "it ends too early" if isinstance(error, IndexError) else shorten_value(str(error))
+        if "int_max_str_digits" in reason:  # Python's advice is about its own limit
+            reason = "a number has thousands of digits"
         raise DataError(f"{path} is not valid JSON ({reason}); write or fetch it again") from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from detection.data.ground_truth import Category, DetectionSplit
 from detection.scoring.detections import DetectionColumns
@@ -30,6 +31,9 @@ RESIZED_SIDES = range(160, 1601, 32)
 MIN_RESIZED = 20
 """Detections that must show it before boxes are held for those of resized images; a few fit by chance."""
 
+LOW_FIT = 0.15
+"""Mean IoU of the best detections with the objects of their category below which something may be wrong with them."""
+
 EMPTY_SHARE = 0.1
 """Share of the images with objects that may be without detections before a part is suspected."""
 
@@ -50,12 +54,12 @@ def list_doubts(split: DetectionSplit, categories: Sequence[Category], detection
     best = np.argsort(-detections.scores, kind="stable")[:TRIED_DETECTIONS]
     if doubt := _find_category_doubt(split, categories, detections, best):
         yield doubt
-    if detections.boxes is None:
-        return
     sizes = np.array([[image.width, image.height] for image in split.images], np.float64)[detections.images]
     if doubt := _find_format_doubt(split, detections, sizes, best):
         yield doubt
         return  # boxes of another format also reach outside, so that would say the same twice
+    if detections.boxes is None:  # masks lie within their image
+        return
     over = detections.boxes[:, :2] + detections.boxes[:, 2:] - sizes
     outside = np.asarray((over > OUTSIDE_PIXELS).any(1) | (detections.boxes[:, :2] < -OUTSIDE_PIXELS).any(1))
     if outside.mean() > MAX_OUTSIDE_SHARE:
@@ -67,6 +71,8 @@ def list_doubts(split: DetectionSplit, categories: Sequence[Category], detection
 
 def list_warnings(split: DetectionSplit, detections: DetectionColumns) -> Iterator[str]:
     """Yield what a reader of the number should know, one sentence each."""
+    if warning := _describe_low_fit(split, detections):
+        yield warning
     if detections.boxes is not None and detections.masks is not None:
         yield (
             "the detections have boxes and masks: mask AP by size goes by the area of the masks (where a bbox stays in "
@@ -134,9 +140,8 @@ def _find_format_doubt(
     split: DetectionSplit, detections: DetectionColumns, sizes: FloatArray, best: IntArray
 ) -> str | None:
     """Compare how well the boxes fit the objects of their category as they are and read in other ways."""
-    assert detections.boxes is not None
     # width, height, width, height: what fractions are multiplied with
-    boxes, scale = detections.boxes[best], np.tile(sizes[best], 2)
+    boxes, scale = _select_boxes(detections, best), np.tile(sizes[best], 2)
     places = _pair_objects(split, detections, best)
     fit = _measure_fit(split, boxes, places)
     readings: dict[str, Callable[[], FloatArray]] = {
@@ -148,7 +153,11 @@ def _find_format_doubt(
         ],
         "corners as fractions of the image": lambda: np.c_[boxes[:, :2], boxes[:, 2:] - boxes[:, :2]] * scale,
         "x and y exchanged": lambda: boxes[:, [1, 0, 3, 2]],
+        "mirrored from left to right": lambda: np.c_[scale[:, 0] - boxes[:, 0] - boxes[:, 2], boxes[:, 1:]],
+        "upside down": lambda: np.c_[boxes[:, 0], scale[:, 1] - boxes[:, 1] - boxes[:, 3], boxes[:, 2:]],
     }
+    if detections.boxes is None:  # a mask has the size of its image, so that it can only lie elsewhere in it
+        readings = {name: readings[name] for name in ("mirrored from left to right", "upside down")}
     for name, read in readings.items():
         # boxes that are right fit their objects badly in any other reading
         other = _measure_fit(split, read(), places)
@@ -157,7 +166,30 @@ def _find_format_doubt(
                 f"the best boxes look like {name}: read so, their mean IoU with objects of their category is "
                 f"{other:.2f}, as they are {fit:.2f}; a bbox is left, top, width, height in pixels"
             )
-    return _find_resized_doubt(split, boxes, sizes[best], places)
+    return None if detections.boxes is None else _find_resized_doubt(split, boxes, sizes[best], places)
+
+
+def _select_boxes(detections: DetectionColumns, best: IntArray) -> FloatArray:
+    """Return the boxes of some detections, of masks the boxes around them: left, top, width, height, (n, 4)."""
+    if detections.boxes is not None:
+        return np.asarray(detections.boxes[best])
+    assert detections.masks is not None
+    return np.asarray(coco_mask.toBbox([dict(detections.masks[row]) for row in best.tolist()]), np.float64)
+
+
+def _describe_low_fit(split: DetectionSplit, detections: DetectionColumns) -> str | None:
+    """Return a warning if the best detections lie beside the objects, for whatever reason."""
+    if len(detections) < MIN_RESIZED or not len(split.annotations):
+        return None
+    best = np.argsort(-detections.scores, kind="stable")[:TRIED_DETECTIONS]
+    fit = _measure_fit(split, _select_boxes(detections, best), _pair_objects(split, detections, best))
+    if fit >= LOW_FIT:
+        return None
+    return (
+        f"the detections with the highest scores hardly lie on objects of their category (mean IoU {fit:.2f}, of a "
+        "detector that works above 0.3): look at some of them over their images, they may be of other images, turned, "
+        "or run lengths counted row by row"
+    )
 
 
 def _find_resized_doubt(

@@ -27,6 +27,7 @@ from engine.data.image_formats import is_image_name
 from engine.data.tree_files import TreeFiles
 from foundation.display_text import shorten_value
 from foundation.errors import DataError
+from foundation.plural import format_count
 from foundation.storage.regular_files import read_regular
 
 _MAX_XML_BYTES = 10 * 10**6
@@ -85,7 +86,9 @@ def read_voc_tree(tree: TreeFiles) -> FoundFolder:
         difficult += sum(each.is_crowd for each in objects)
         images.append(FoundImage(picture, split, height, width, objects))
     used |= {path for path in tree.files if is_image_name(path) and _is_label_image(path)}
-    notes = [f"VOC annotations, {len(names)} names in alphabetical order; pixels are counted from 1, ends included"]
+    notes = [
+        f"VOC annotations, {format_count(len(names), 'name')} in alphabetical order; pixels are counted from 1, ends included"
+    ]
     if difficult:
         notes.append(f"{difficult:,} difficult objects count as crowds: not trained on, and neither missed nor wrong")
     if unlabeled := len(set(by_stem.values()) - used):

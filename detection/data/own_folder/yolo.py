@@ -29,6 +29,7 @@ from engine.data.image_formats import is_image_name
 from engine.data.tree_files import TreeFiles
 from foundation.display_text import shorten_value
 from foundation.errors import DataError
+from foundation.plural import format_count
 from foundation.storage.regular_files import read_regular
 
 _MAX_TEXT_BYTES = 50 * 10**6
@@ -78,7 +79,7 @@ def read_yolo_tree(tree: TreeFiles) -> FoundFolder:
         raise DataError(f"{tree.root / lonely[0]} has no image of that name; fetch the image, or remove the file")
     # what Ultralytics writes beside label files to find them faster
     used |= {path for path in tree.files if path.endswith(".cache")}
-    notes = [f"YOLO labels, {len(categories)} names of {lists[0]}; class 0 has the id 1"]
+    notes = [f"YOLO labels, {format_count(len(categories), 'name')} of {lists[0]}; class 0 has the id 1"]
     if unlabeled:
         notes.append(f"{unlabeled:,} images without a label file have no objects, as YOLO reads them")
     return FoundFolder(number_images(tree.root, images), categories, frozenset(used), tuple(notes))

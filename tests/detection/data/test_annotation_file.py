@@ -87,6 +87,12 @@ def test_what_a_file_leaves_out_is_computed_and_said(tmp_path: Path) -> None:
         assert words in said
 
 
+def test_objects_that_are_there_twice_are_said(tmp_path: Path) -> None:
+    """A perfect detector finds one of the two: 200 repeated objects took 8 points from an AP of 50."""
+    objects = [make_object(id=number) for number in (1, 2)]
+    assert "1 objects are there twice" in read(tmp_path, make_content(annotations=objects)).notes[-1]
+
+
 def test_annotation_ids_from_0_are_counted_from_1(tmp_path: Path) -> None:
     """pycocotools takes the id 0 for "not matched": a perfect detector would have an AP of 0."""
     found = read(tmp_path, make_content(annotations=[make_object(id=number) for number in (0, 1)]))
@@ -105,6 +111,7 @@ BAD_FILES: list[tuple[str, Any, str]] = [
     ("cut off", '{"images": [{"id": 1', "is not valid JSON"),
     ("text behind it", '{"images": []} x', "text behind the object"),
     ("deeply nested", '{"images": ' + "[" * 100_000, "is not valid JSON"),
+    ("a long number", '{"images": [], "x": ' + "9" * 5_001 + "}", "a number has thousands of digits"),
     ("NaN", '{"images": [], "x": NaN}', "NaN is not a number"),
     ("a list of detections", "[]", "not a JSON object with images"),
     ("a table twice", '{"images": [], "images": []}', "has the key 'images' twice"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
@@ -128,6 +129,17 @@ def test_boxes_that_were_not_scaled_back_are_refused(official: Callable[[str], P
         factors = [side / max(size)] * 2 if kind == "longer side" else [side / each for each in size]
         row["bbox"] = [value * factor for value, factor in zip(row["bbox"], factors * 2, strict=True)]
     assert f"resized to a {kind} of {side} px" in pair.refuse()
+
+
+def test_masks_beside_the_objects_are_warned_of(official: Callable[[str], Pair]) -> None:
+    """Run lengths that were counted row by row have the right size, and gave a mask AP of 0.1 without a word."""
+    pair = official("segm")
+    for row in pair.results:
+        height, width = row["segmentation"]["size"]
+        pixels = coco_mask.decode(row["segmentation"]).ravel(order="C").reshape((height, width), order="F")
+        packed = coco_mask.encode(np.asfortranarray(pixels))
+        row["segmentation"] = {"size": [height, width], "counts": packed["counts"].decode()}
+    assert any("hardly lie on objects of their category" in warning for warning in pair.score()["warnings"])
 
 
 def test_bad_boxes_are_no_boxes_of_resized_images(official: Callable[[str], Pair]) -> None:
@@ -285,7 +297,10 @@ def test_a_file_that_holds_no_detections_is_refused(small: Pair, content: str, t
     assert text in str(caught.value)
 
 
-@pytest.mark.parametrize("reading", ["fractions of the image", "center, width and height", "x and y exchanged"])
+@pytest.mark.parametrize(
+    "reading",
+    ["fractions of the image", "center, width and height", "x and y exchanged", "mirrored from left to right"],
+)
 def test_other_ways_to_write_boxes_are_refused(small: Pair, reading: str) -> None:
     truth = small.truth
     for row in truth["annotations"]:
@@ -299,6 +314,7 @@ def test_other_ways_to_write_boxes_are_refused(small: Pair, reading: str) -> Non
             "fractions of the image": [left / 50, top / 40, width / 50, height / 40],
             "center, width and height": [left + width / 2, top + height / 2, width, height],
             "x and y exchanged": [top, left, height, width],
+            "mirrored from left to right": [50 - left - width, top, width, height],
         }[reading]
         small.results.append(make_detection(row["image_id"], row["category_id"], box, 0.9))
     assert f"look like {reading}: read so" in small.refuse()
