@@ -121,7 +121,9 @@ class DetectionRecipe(TrainingRecipe):
         return idle
 
     @model_validator(mode="after")
-    def _check_scale(self) -> DetectionRecipe:
+    def _check_length_and_scale(self) -> DetectionRecipe:
+        if self.epochs is not None:  # images without objects are left out, so an epoch has fewer than the report says
+            raise ValueError("a detection training is counted in iterations; set iterations and not epochs")
         low, high = self.train.scale
         if low > high:
             raise ValueError(f"train.scale {low:g} to {high:g} falls; give the smaller factor first")

@@ -190,3 +190,10 @@ def test_changes_without_effect_are_refused(protocol: str, overrides: list[str],
     with pytest.raises(ConfigError, match=reason):
         load_protocol(CONFIG_DIR / f"coco_{protocol}.py", DetectionRecipe, "full", overrides)
     load_protocol(CONFIG_DIR / "coco_vitdet.py", DetectionRecipe, "full", ["drop_path=0.2", "model.global_blocks=[1]"])
+
+
+def test_a_length_in_epochs_is_refused() -> None:
+    """The data report counts all images, and a training leaves out those without objects."""
+    overrides = ["iterations=None", "epochs=3", "schedule.milestones=[2]", "schedule.warmup=1"]
+    with pytest.raises(ConfigError, match="counted in iterations; set iterations and not epochs"):
+        load_protocol(CONFIG_DIR / "coco_vitdet.py", DetectionRecipe, "full", overrides)

@@ -86,9 +86,8 @@ def read_voc_tree(tree: TreeFiles) -> FoundFolder:
         difficult += sum(each.is_crowd for each in objects)
         images.append(FoundImage(picture, split, height, width, objects))
     used |= {path for path in tree.files if is_image_name(path) and _is_label_image(path)}
-    notes = [
-        f"VOC annotations, {format_count(len(names), 'name')} in alphabetical order; pixels are counted from 1, ends included"
-    ]
+    what = format_count(len(names), "name")
+    notes = [f"VOC annotations, {what} in alphabetical order; pixels are counted from 1, ends included"]
     if difficult:
         notes.append(f"{difficult:,} difficult objects count as crowds: not trained on, and neither missed nor wrong")
     if unlabeled := len(set(by_stem.values()) - used):
