@@ -256,7 +256,9 @@ def test_a_second_interrupt_leaves_no_process(
 def test_an_interrupted_process_is_one_that_died(
     number: int, reason: str, executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    (future,) = executor.submit([make_job(tmp_path, protocol="finetune", tier="full")])
+    # long enough that it is still at work when this busy process comes to interrupt it
+    job = make_job(tmp_path, protocol="finetune", tier="full", overrides=("epochs=200", "val_interval=1"))
+    (future,) = executor.submit([job])
     deadline = time.monotonic() + HANG_SECONDS
     while not list((tmp_path / "digits").rglob("*.pth")):
         assert time.monotonic() < deadline
