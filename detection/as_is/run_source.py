@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from backbones.card import BackboneCard, replace_normalization
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
-from backbones.registry import get_card
-from backbones.weights import hash_weight_file, require_weight_file
+from backbones.weights import hash_weight_file
 from detection.as_is.finished_detector import FinishedDetector
 from detection.as_is.settings import DetectionSettings
 from detection.data.coco_layout import COCO_CATEGORIES
@@ -23,13 +21,10 @@ from detection.recipe import DetectionRecipe
 from detection.run import describe_test_mode
 from detection.scored_run import CATEGORIES_ENTRY
 from engine.checkpoints import read_checkpoint
-from engine.evaluation.checkpoint_run import find_checkpoint_run
+from engine.evaluation import run_model
 from engine.evaluation.model_source import ModelSource
-from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault
 from foundation.errors import CheckpointError, ConfigError, RecordError, UserError
-from results.records.identity import AS_IS
 from results.records.record import BackboneRecord, Record, StartCheckpoint
-from results.records.store import read_record
 from results.records.strict_model import format_validation_errors
 
 CLASSIFIER, MASK_CLASSIFIER = "box_head.classes.weight", "mask_head.masks.weight"
@@ -55,12 +50,7 @@ def open_run_detector(source: ModelSource, settings: DetectionSettings, device: 
         raise CheckpointError(f"{path} is not a checkpoint of a detection run; it has no {CLASSIFIER}")
     model = _build_model(record, recipe, tensors)
     categories = _find_categories(record, model.num_classes)
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights in {path} do not fit the model of its record ({str(error)[:200]})"
-        ) from error
+    run_model.load_run_weights(model, tensors, path)
     model = model.to(device).eval()
     return FinishedDetector(
         model=model,
@@ -81,43 +71,12 @@ def find_run_weights(source: ModelSource) -> tuple[Record, Path]:
         UserError: there is no such run, or it is not a complete one of detection.
         CheckpointError: the weights are missing, damaged or those of another run.
     """
-    named = source.checkpoint
     if source.config is not None or source.module is not None or source.backbone is not None:
         raise UserError(
             "a detector is a run of bench (--run RUN, or --checkpoint RUN/checkpoints/FILE); a backbone alone has no "
             "detection heads. The detections of any other detector are scored with bench score coco --results FILE"
         )
-    if source.weights_key is not None:
-        raise UserError("--weights-key names weights in a file of others; a run's checkpoint has only its own")
-    folder = source.run if source.run is not None else find_checkpoint_run(require_weight_file(Path(str(named))))
-    record = read_record(folder)
-    if record.protocol == AS_IS:
-        raise UserError(f"{folder} is an evaluation, which has no weights of its own; name the model that it evaluated")
-    if record.domain != "detection":
-        raise UserError(f"{folder} is a run of {record.task} ({record.domain}), which has no detector")
-    if named is None and (record.status != "complete" or record.result is None):
-        raise UserError(
-            f"the run {folder} is {record.status}, so it has no tested weights; finish it, or name a checkpoint of it"
-        )
-    path = named or _find_tested_weights(folder, record)
-    if fault := find_digest_fault(path, CheckpointOwner(record.run_id, record.seed)):
-        raise CheckpointError(fault)
-    return record, path
-
-
-def _find_tested_weights(folder: Path, record: Record) -> Path:
-    assert record.result is not None
-    # a file may be newer than the record's run, so the record says which one was tested
-    kind = "last" if record.result.selection.split == "none" else "best"
-    # "iteration 200, the last", or "iteration 800"
-    step = record.result.selection.chosen.removeprefix("iteration ").partition(",")[0]
-    path = folder / "checkpoints" / f"{kind}_{step:0>8}.pth"
-    if not step.isdigit() or not path.is_file():
-        raise CheckpointError(
-            f"the weights that the run {folder} tested are not there ({path.name}); run it again with --fresh, or "
-            "restore its checkpoints"
-        )
-    return path
+    return run_model.find_run_weights(source, "detection", "detector")
 
 
 def _make_recipe(record: Record, settings: DetectionSettings) -> DetectionRecipe:
@@ -133,34 +92,12 @@ def _make_recipe(record: Record, settings: DetectionSettings) -> DetectionRecipe
 
 
 def _build_model(record: Record, recipe: DetectionRecipe, tensors: Mapping[str, Any]) -> Detector:
-    card = _find_card(record)
+    card = run_model.find_run_card(record)
     # the weights and not the record say it: a checkpoint of an unfinished run has no result yet
     num_classes, has_masks = len(tensors[CLASSIFIER]) - 1, MASK_CLASSIFIER in tensors
     with torch.random.fork_rng(devices=[]):  # the random weights are replaced, and nobody's random numbers move
-        created = create_backbone(card, checkpoint="random", **_list_creation_arguments(record))
+        created = create_backbone(card, checkpoint="random", **run_model.list_creation_arguments(record))
         return build_detector(recipe, card, num_classes, has_masks, created=created)
-
-
-def _list_creation_arguments(record: Record) -> dict[str, Any]:
-    """Return the arguments that the backbone of a run was created with, pairs of sides as tuples again."""
-    return {
-        name: tuple(value) if name == "img_size" and isinstance(value, list) else value
-        for name, value in record.backbone.arguments.items()
-    }
-
-
-def _find_card(record: Record) -> BackboneCard:
-    card, stated = get_card(record.backbone.name), record.backbone.card
-    # --mean and --std of the run are in the card of its record
-    try:
-        mean, std = (tuple(map(float, stated[name])) for name in ("mean", "std"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"run {record.run_id} does not state the normalization of its images") from error
-    card = replace_normalization(card, mean, std)
-    changed = [key for key, value in card.identity_dict().items() if key in stated and stated[key] != value]
-    if changed:
-        raise RecordError(f"the card of {card.name} has changed since run {record.run_id} ({', '.join(changed)})")
-    return card
 
 
 def _find_categories(record: Record, num_classes: int) -> Sequence[Category]:
@@ -198,7 +135,7 @@ def _describe_model(record: Record, recipe: DetectionRecipe, path: Path) -> Back
         uri=str(path), sha256=hash_weight_file(path), bytes=path.stat().st_size, format="a detection run of bench"
     )
     # of a plug-in the code of today, which computes the number
-    code = identify_plugin_code(_find_card(record), _list_creation_arguments(record))
+    code = identify_plugin_code(run_model.find_run_card(record), run_model.list_creation_arguments(record))
     return BackboneRecord(
         name=record.backbone.name,
         label=record.backbone.label,

@@ -10,19 +10,14 @@ import mmcv
 import torch
 from pydantic import ValidationError
 
-from backbones.card import BackboneCard, replace_normalization
 from backbones.create import create_backbone
 from backbones.model_digest import identify_plugin_code
-from backbones.registry import get_card
-from backbones.weights import hash_weight_file, require_weight_file
+from backbones.weights import hash_weight_file
 from engine.checkpoints import read_checkpoint
-from engine.evaluation.checkpoint_run import find_checkpoint_run
+from engine.evaluation import run_model
 from engine.evaluation.model_source import ModelSource
-from engine.training_checks.checkpoint_digests import CheckpointOwner, find_digest_fault
-from foundation.errors import CheckpointError, ConfigError, RecordError, UserError
-from results.records.identity import AS_IS
+from foundation.errors import CheckpointError, ConfigError, UserError
 from results.records.record import BackboneRecord, Record, StartCheckpoint
-from results.records.store import read_record
 from results.records.strict_model import format_validation_errors
 from segmentation.as_is.finished_model import FinishedSegmentor, PreparedImage
 from segmentation.as_is.settings import SegmentationSettings, get_both_sides
@@ -57,12 +52,7 @@ def open_run_segmentor(source: ModelSource, settings: SegmentationSettings, devi
         raise CheckpointError(f"{path} is not a checkpoint of a segmentation run; it has no {CLASSIFIER}")
     num_classes = len(tensors[CLASSIFIER])
     model = _build_model(record, recipe, num_classes)
-    try:
-        model.load_state_dict(tensors, strict=True)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights in {path} do not fit the model of its record ({str(error)[:200]})"
-        ) from error
+    run_model.load_run_weights(model, tensors, path)
     # cost is counted on what the network gets: a window with its padding
     model = model.to(device).eval()
     height, width = pad_to_patch((recipe.crop, recipe.crop), model.backbone.trunk)
@@ -99,37 +89,7 @@ def find_run_weights(source: ModelSource) -> tuple[Record, Path]:
             "mmsegmentation with its weights (--config FILE --checkpoint FILE); a backbone alone has no segmentation "
             "head"
         )
-    if source.weights_key is not None:
-        raise UserError("--weights-key names weights in a file of others; a run's checkpoint has only its own")
-    folder = source.run if source.run is not None else find_checkpoint_run(require_weight_file(Path(str(named))))
-    record = read_record(folder)
-    if record.protocol == AS_IS:
-        raise UserError(f"{folder} is an evaluation, which has no weights of its own; name the model that it evaluated")
-    if record.domain != "segmentation":
-        raise UserError(f"{folder} is a run of {record.task} ({record.domain}), which has no segmentation model")
-    if named is None and (record.status != "complete" or record.result is None):
-        raise UserError(
-            f"the run {folder} is {record.status}, so it has no tested weights; finish it, or name a checkpoint of it"
-        )
-    path = named or _find_tested_weights(folder, record)
-    if fault := find_digest_fault(path, CheckpointOwner(record.run_id, record.seed)):
-        raise CheckpointError(fault)
-    return record, path
-
-
-def _find_tested_weights(folder: Path, record: Record) -> Path:
-    assert record.result is not None
-    # a file may be newer than the record's run, so the record says which one was tested
-    kind = "last" if record.result.selection.split == "none" else "best"
-    # "iteration 200, the last", or "iteration 800"
-    step = record.result.selection.chosen.removeprefix("iteration ").partition(",")[0]
-    path = folder / "checkpoints" / f"{kind}_{step:0>8}.pth"
-    if not step.isdigit() or not path.is_file():
-        raise CheckpointError(
-            f"the weights that the run {folder} tested are not there ({path.name}); run it again with --fresh, or "
-            "restore its checkpoints"
-        )
-    return path
+    return run_model.find_run_weights(source, "segmentation", "segmentation model")
 
 
 def _make_recipe(record: Record, settings: SegmentationSettings) -> SegmentationRecipe:
@@ -156,33 +116,11 @@ def _make_recipe(record: Record, settings: SegmentationSettings) -> Segmentation
 
 
 def _build_model(record: Record, recipe: SegmentationRecipe, num_classes: int) -> Segmentor:
-    card = _find_card(record)
-    arguments = _list_creation_arguments(record)
+    card = run_model.find_run_card(record)
+    arguments = run_model.list_creation_arguments(record)
     with torch.random.fork_rng(devices=[]):  # the random weights are replaced, and nobody's random numbers move
         created = create_backbone(card, checkpoint="random", **arguments)
         return build_segmentor(recipe, card, num_classes, norm_type="BN", created=created)
-
-
-def _list_creation_arguments(record: Record) -> dict[str, Any]:
-    """Return the arguments that the backbone of a run was created with, pairs of sides as tuples again."""
-    return {
-        name: tuple(value) if name == "img_size" and isinstance(value, list) else value
-        for name, value in record.backbone.arguments.items()
-    }
-
-
-def _find_card(record: Record) -> BackboneCard:
-    card, stated = get_card(record.backbone.name), record.backbone.card
-    # --mean and --std of the run are in the card of its record
-    try:
-        mean, std = (tuple(map(float, stated[name])) for name in ("mean", "std"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"run {record.run_id} does not state the normalization of its images") from error
-    card = replace_normalization(card, mean, std)
-    changed = [key for key, value in card.identity_dict().items() if key in stated and stated[key] != value]
-    if changed:
-        raise RecordError(f"the card of {card.name} has changed since run {record.run_id} ({', '.join(changed)})")
-    return card
 
 
 def _find_class_names(record: Record, num_classes: int) -> Sequence[str]:
@@ -228,7 +166,7 @@ def _describe_backbone(record: Record, recipe: SegmentationRecipe, path: Path) -
         init="checkpoint",
         checkpoint=checkpoint,
         # of a plug-in the code of today, which computes the number
-        model=identify_plugin_code(_find_card(record), _list_creation_arguments(record)).get(
+        model=identify_plugin_code(run_model.find_run_card(record), run_model.list_creation_arguments(record)).get(
             "model", record.backbone.model
         ),
     )
