@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from timm.models.eva import Eva
 from timm.models.vision_transformer import Block, VisionTransformer
 from timm.models.vision_transformer_sam import Block as SamBlock
@@ -127,6 +129,40 @@ def test_the_start_is_the_plain_vit() -> None:
         body = WindowedViT(vit, 32, window=0)
         torch.testing.assert_close(body.to(DOUBLE)(images)[0], expected, rtol=1e-10, atol=1e-10)
     assert all(not table.any() for table in body.rel_pos.parameters())
+
+
+def run_in_windows(vit: VisionTransformer, images: Tensor, global_blocks: tuple[int, ...]) -> Tensor:
+    """Return the map of timm's own blocks, each run on the tokens of a window; two by two windows, without padding."""
+    rows, columns = vit.patch_embed.grid_size
+    half = (rows // 2, columns // 2)
+    tokens = vit.patch_embed(images) + vit.pos_embed[:, 1:]
+    for index, block in enumerate(vit.blocks):
+        if index in global_blocks:
+            tokens = block(tokens)
+            continue
+        cells = tokens.reshape(-1, 2, half[0], 2, half[1], vit.embed_dim).permute(0, 1, 3, 2, 4, 5)
+        cells = block(cells.reshape(-1, half[0] * half[1], vit.embed_dim)).reshape(-1, 2, 2, *half, vit.embed_dim)
+        tokens = cells.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * columns, vit.embed_dim)
+    return tokens.transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def test_the_start_with_windows_is_the_plain_vit_in_windows() -> None:
+    vit, images = make_vit(depth=3), draw(2, 3, 32, 32)
+    expected = run_in_windows(vit, images, (2,))
+    (found,) = WindowedViT(vit, 32, window=2, global_blocks=[2]).to(DOUBLE)(images)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
+def test_weights_of_a_file_reach_the_windows(deit_file: Path) -> None:
+    """On ``mini_coco`` these weights are no better than none; this says that they are there."""
+    plain = VisionTransformer(embed_dim=192, num_heads=3)
+    plain.load_state_dict({name: value.float() for name, value in load_file(deit_file).items()})
+    created = create_backbone(get_card("deit_tiny"), checkpoint=str(deit_file), img_size=224, num_classes=0)
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        (found,) = WindowedViT(created.model, 224, window=7).eval()(images)
+        expected = run_in_windows(plain.eval(), images, (2, 5, 8, 11))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
 
 
 def test_rotary_positions_are_those_of_the_grid() -> None:
