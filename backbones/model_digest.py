@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -25,7 +24,8 @@ from foundation.code_modules import MAIN_MODULE, list_code_modules
 from foundation.environment import get_cache_dir
 from foundation.errors import UserError
 from foundation.files import iter_files, sha256_chunks, write_atomic
-from foundation.run_scope import get_run_scope, memoize_in_run
+from foundation.package_versions import find_version
+from foundation.run_scope import get_run_scope
 from foundation.source_hash import hash_module_sources
 
 if TYPE_CHECKING:
@@ -220,19 +220,11 @@ def _make_key(card: BackboneCard, arguments: Mapping[str, Any], plugins: tuple[s
         "card": card.identity_dict(),
         "module": card.module,
         "arguments": dict(arguments),
-        "versions": {name: _find_package_version(name) for name in KEY_PACKAGES},
+        "versions": {name: find_version(name) for name in KEY_PACKAGES},
         "bench": _hash_own_code(),
         "source": source.sha256 if source else None,
     }
     return sha256_chunks([json.dumps(content, sort_keys=True).encode()])
-
-
-@memoize_in_run
-def _find_package_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 @lru_cache(maxsize=1)

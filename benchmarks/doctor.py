@@ -6,13 +6,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from foundation.environment import get_cache_dir, get_weights_dir
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
+from foundation.package_versions import find_version
 
 FindingState = Literal["ok", "note", "bad"]
 
@@ -60,13 +60,6 @@ def diagnose_environment(data_root: Path, out: Path, device: str = "auto") -> li
     return [*findings, *_check_plugins()]
 
 
-def _find_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _check_python() -> Finding:
     state: FindingState = "ok" if sys.version_info >= (3, 10) else "bad"
     return Finding("python", state, platform.python_version(), "" if state == "ok" else "use Python 3.10 or newer")
@@ -74,7 +67,7 @@ def _check_python() -> Finding:
 
 def _check_packages() -> Iterator[Finding]:
     for package in REQUIRED_PACKAGES:
-        found = _find_version(package)
+        found = find_version(package)
         if found is None:
             yield Finding(package, "bad", "missing", f"pip install {package}")
         elif package == "torch" and found.split("+")[0] == "2.13.0":
@@ -91,7 +84,7 @@ def _check_packages() -> Iterator[Finding]:
 def _check_forks() -> Iterator[Finding]:
     for fork, originals in FORKED_PACKAGES.items():
         for original in originals:
-            if (found := _find_version(original)) and _find_version(fork):
+            if (found := find_version(original)) and find_version(fork):
                 yield Finding(
                     f"{original} beside {fork}",
                     "bad",
@@ -128,14 +121,14 @@ def _check_torch(device: str) -> Iterator[Finding]:
 
 def _check_extras() -> Iterator[Finding]:
     for extra, packages in EXTRA_PACKAGES.items():
-        missing = [package for package in packages if _find_version(package) is None]
+        missing = [package for package in packages if find_version(package) is None]
         if missing:
             fix = f"if you need it: pip install 'litevit-bench[{extra}]'"
             yield Finding(f"extra {extra}", "note", f"{', '.join(missing)} not installed", fix)
         else:
-            yield Finding(f"extra {extra}", "ok", ", ".join(f"{p} {_find_version(p)}" for p in packages))
+            yield Finding(f"extra {extra}", "ok", ", ".join(f"{p} {find_version(p)}" for p in packages))
     for logger in LOGGERS:
-        found = _find_version(logger)
+        found = find_version(logger)
         fix = "" if found else f"if you want it: pip install {logger}"
         yield Finding(f"logger {logger}", "ok" if found else "note", found or "not installed", fix)
 

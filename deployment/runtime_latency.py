@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +12,7 @@ from backbones.cost.profile import describe_machine, start_device_load, time_pas
 from deployment.formats import ExportRuntime
 from deployment.image_models import RuntimeNetwork
 from engine.evaluation.model_source import Precision
+from foundation.package_versions import find_version
 
 
 class TimedNetwork(Protocol):
@@ -78,7 +78,7 @@ def measure_runtime_latency(
         "throughput": timings,
         "chip": describe_machine("cpu")["chip"],
         "threads": network.threads,
-        "runtime": f"{network.runtime} {version(network.runtime)}",
+        "runtime": f"{network.runtime} {find_version(network.runtime)}",
         # records use the same name as for torch
         "precision": "fp32" if network.precision == "f32" else network.precision,
         **measure_load()._asdict(),

@@ -7,12 +7,12 @@ import platform
 import subprocess
 import sys
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.data.decode import describe_decoder
 from engine.device import describe_device, get_dist_info
+from foundation.package_versions import find_build
 from results.records.measurements import RunEnvironment
 
 RECORDED_PACKAGES = (
@@ -53,13 +53,7 @@ def utc_now() -> str:
 
 def collect_package_versions() -> dict[str, str]:
     """Return the versions of the packages that can change a result; packages that are not installed are left out."""
-    found = {}
-    for name in RECORDED_PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return dict(filter(None, map(find_build, RECORDED_PACKAGES)))
 
 
 def get_git_state() -> GitState:

@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from typing import NoReturn
 
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
@@ -27,6 +26,7 @@ from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import BenchError, StorageError, UnknownNameError, UserError
 from foundation.network.access import switch_network_off
+from foundation.package_versions import get_own_version
 from foundation.storage.fault_isolation import show_traces
 from foundation.storage.write_faults import find_storage_error
 from foundation.suggest import did_you_mean
@@ -135,7 +135,7 @@ def build_parser(verbs: Collection[str] = tuple(VERBS)) -> OneLineErrorParser:
         # argparse would otherwise reflow the table of verbs into one paragraph
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"bench {version('litevit-bench')}")
+    parser.add_argument("--version", action="version", version=f"bench {get_own_version()}")
     subparsers = parser.add_subparsers(prog="bench", dest="verb", required=True, metavar="VERB", help=argparse.SUPPRESS)
     for name, verb in VERBS.items():
         subparser = subparsers.add_parser(name, description=verb.summary, epilog=f"example: {verb.example}")

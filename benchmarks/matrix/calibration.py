@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from foundation.environment import get_cache_dir
 from foundation.errors import BenchError
 from foundation.files import iter_files, sha256_chunks, write_atomic
 from foundation.machine.machine_load import is_machine_busy, start_load_meter
+from foundation.package_versions import find_version
 from foundation.run_scope import memoize_in_run, open_run_scope
 from foundation.storage.leftovers import open_scratch_folder
 
@@ -105,7 +105,7 @@ def make_calibration_key(parts: CellParts, device: str, threads: int) -> str:
         "device": device,
         "threads": threads,
         "machine": describe_machine(),
-        "versions": {name: _find_version(name) for name in KEY_PACKAGES},
+        "versions": {name: find_version(name) for name in KEY_PACKAGES},
         "code": _hash_timed_code(),
     }
     return sha256_chunks([json.dumps(content, sort_keys=True, default=str).encode()])
@@ -119,14 +119,6 @@ def describe_machine() -> dict[str, Any]:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), processor)
     return {"node": platform.node(), "platform": platform.platform(), "processor": processor, "cores": os.cpu_count()}
-
-
-@memoize_in_run
-def _find_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 @memoize_in_run

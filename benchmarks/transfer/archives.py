@@ -15,7 +15,6 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -34,6 +33,7 @@ from benchmarks.transfer.archive_manifest import (
 from engine.progress_bar import ProgressBar
 from foundation.errors import ArchiveError, StorageError, UserError
 from foundation.files import atomic_writer, sha256_file
+from foundation.package_versions import get_own_version
 from foundation.storage.disk_space import find_existing_parent, require_space
 from foundation.storage.leftovers import remove_abandoned
 from foundation.storage.regular_files import open_regular
@@ -87,7 +87,7 @@ def write_archive(target: Path, kind: ArchiveKind, files: Sequence[ArchivedFile]
     files = sorted(files)
     with ProgressBar("hash", "files", len(files)) as progress:
         entries = [_describe_file(file, progress) for file in files]
-    manifest = ArchiveManifest(kind=kind, made_by=f"bench {version('litevit-bench')}", files=entries)
+    manifest = ArchiveManifest(kind=kind, made_by=f"bench {get_own_version()}", files=entries)
     if target.suffix == ".tar":  # how small the others get is not known
         require_space(target.parent, manifest.total_bytes, "the files")
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
@@ -32,6 +31,7 @@ from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import make_deterministic
 from foundation.errors import IncompleteError, NonFiniteError
+from foundation.package_versions import find_build
 from results.records.identity import compute_digest
 from results.records.record import MetricValue, ModelSelection
 
@@ -166,7 +166,7 @@ class FrozenBackbone:
             "items": len(self.splits[split]),
             "dtype": "float32",
             "device": self.device,  # CPU and GPU differ in the last digits
-            "software": {name: version(name) for name in CACHE_KEY_PACKAGES},
+            "software": dict(filter(None, map(find_build, CACHE_KEY_PACKAGES))),
         }
 
     def _load_cached(self, split: str, indices: Sequence[int] | None) -> LabeledFeatures | None:

@@ -20,8 +20,8 @@ def test_this_machine_is_in_order(tmp_path: Path) -> None:
 
 
 def test_originals_beside_the_forks_are_a_clash_with_its_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    real = doctor._find_version
-    monkeypatch.setattr(doctor, "_find_version", lambda name: "2.1.0" if name == "mmcv-lite" else real(name))
+    real = doctor.find_version
+    monkeypatch.setattr(doctor, "find_version", lambda name: "2.1.0" if name == "mmcv-lite" else real(name))
     found = named(diagnose_environment(tmp_path, tmp_path), "mmcv-lite beside onedl-mmcv")
     assert found.state == "bad"
     assert found.fix == "pip uninstall -y mmcv-lite onedl-mmcv && pip install onedl-mmcv"
@@ -34,8 +34,8 @@ def test_originals_beside_the_forks_are_a_clash_with_its_mend(monkeypatch: pytes
 def test_missing_and_wrong_packages(
     package: str, version: str | None, mend: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = doctor._find_version
-    monkeypatch.setattr(doctor, "_find_version", lambda name: version if name == package else real(name))
+    real = doctor.find_version
+    monkeypatch.setattr(doctor, "find_version", lambda name: version if name == package else real(name))
     found = named(diagnose_environment(tmp_path, tmp_path), package)
     assert found.state == "bad"
     assert mend in found.fix

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import version
 
 import numpy as np
 import torch
 
 from backbones.cost.measure_cost import make_brief_timing
 from backbones.cost.profile import describe_machine, start_device_load, time_passes
+from foundation.package_versions import find_version
 from results.records.measurements import EfficiencyRecord
 from tracking.data.crops import ImageArray
 from tracking.data.pair import CropSizes
@@ -56,7 +56,7 @@ def measure_tracker(model: TrackerModel, sizes: CropSizes, factory: TrackerFacto
             "latency": {"batch": 1, "raw_ms": latency.raw},
             "chip": machine["chip"],
             "threads": machine["threads"],
-            "runtime": f"{network.runtime} {version(network.runtime)}",
+            "runtime": f"{network.runtime} {find_version(network.runtime)}",
             "precision": network.precision,
             **measure_load()._asdict(),
         }

@@ -9,13 +9,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
 from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir, sha256_chunks, write_atomic
+from foundation.package_versions import get_own_version
 
 ROOMS = (
     *("foundation", "backbones", "results", "engine", "deployment", "pretraining", "classification"),
@@ -62,7 +62,7 @@ def write_driver_mark(folder: Path) -> DriverMark:
     # a new name each time: a network disk may remember for a while that a file was not there
     file = folder / f"driver-{uuid.uuid4().hex}"
     write_atomic(file, f"process {os.getpid()} of {platform.node()}\n")
-    return DriverMark(version("litevit-bench"), hash_bench_code(), file)
+    return DriverMark(get_own_version(), hash_bench_code(), file)
 
 
 def require_driver_mark(mark: DriverMark) -> None:
@@ -80,7 +80,7 @@ def require_driver_mark(mark: DriverMark) -> None:
     code = hash_bench_code()
     if code != mark.code:
         raise WrongWorkerError(
-            f"{platform.node()} has bench {version('litevit-bench')} (code {code[:8]}), and the driver has bench "
+            f"{platform.node()} has bench {get_own_version()} (code {code[:8]}), and the driver has bench "
             f"{mark.version} (code {mark.code[:8]}); install the same bench on every machine"
         )
     if not _wait_for_file(mark.file):
