@@ -178,6 +178,7 @@ def make_complete_record(
     Raises:
         IncompleteError: the number of scored items is not the number that the plan expects.
     """
+    from engine.determinism import list_nondeterministic_operations
     from engine.run_environment import get_peak_memory_mib, utc_now
 
     if len(outcome.item_rows) != record.expected:
@@ -199,6 +200,7 @@ def make_complete_record(
         attempts=record.cost.attempts if record.cost else 1,
         efficiency=efficiency,
     )
+    named = list_nondeterministic_operations() or None
     # built from plain data and validated as a whole: model_copy would skip the rules between fields
     content = record.model_dump() | {
         "status": "complete",
@@ -206,7 +208,7 @@ def make_complete_record(
         "backbone": backbone.model_dump(),
         "result": result.model_dump(),
         "cost": cost.model_dump(),
-        "environment": record.environment.model_dump() | {"finished": utc_now()},
+        "environment": record.environment.model_dump() | {"finished": utc_now(), "nondeterministic_operations": named},
     }
     return Record.model_validate(content)
 

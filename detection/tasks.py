@@ -188,8 +188,8 @@ class MiniCocoTask(DetectionTask):
     """A miniature in COCO's layout, composed of real photographs on this machine."""
 
     name = "mini_coco"
-    summary = "72 scenes of cut-outs of real photographs in COCO's layout, 7 classes, boxes and masks, no download"
-    expected = MappingProxyType({"train": 48, "test": 24})
+    summary = "160 scenes of shapes cut from real photographs, in COCO's layout, with 7 classes and masks, no download"
+    expected = MappingProxyType({"train": 96, "test": 64})
 
     def find_dataset(self, root: Path, *, test_only: bool = False) -> DetectionDataset:
         """Find the miniature in the cache folder, and make it first if it is not there (``root`` is not used)."""

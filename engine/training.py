@@ -28,6 +28,7 @@ from engine.checkpoints import (
     find_resume_checkpoint,
     read_checkpoint,
 )
+from engine.determinism import make_deterministic
 from engine.device import (
     decide_on_rank0,
     get_dist_info,
@@ -290,18 +291,6 @@ def _build_runner_kwargs(job: TrainingJob, phase: str) -> dict[str, Any]:
         "default_scope": "mmengine",
         "cfg": {"model_wrapper_cfg": wrapper} if distributed else {},
     }
-
-
-def make_deterministic() -> None:
-    """Make runs with the same seed on the same machine give the same result.
-
-    Operations without a deterministic implementation only warn.
-    """
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # the deterministic mode also fills every new tensor with NaN, a debugging aid that costs time
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False  # timing could choose another algorithm in each run
 
 
 def _build_train_loader(job: TrainingJob) -> DataLoader[Any]:

@@ -13,9 +13,9 @@ from analysis.record import ImageSource
 from analysis.request import ImageRequest
 from engine.data.data_options import get_data_options
 from engine.data.data_sources import find_task_data
+from engine.determinism import make_deterministic
 from engine.device import resolve_device
 from engine.task import DataReport, Task
-from engine.training import make_deterministic
 from foundation.errors import DataError
 from results.records.record import DatasetRecord
 

@@ -22,10 +22,10 @@ from classification.model import score_items
 from deployment.export_folder import EXPORT_FOLDER
 from deployment.image_models import RuntimeNetwork
 from deployment.runtime_latency import measure_runtime_efficiency
+from engine.determinism import make_deterministic
 from engine.evaluation.contract import Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.task import TaskOutcome
-from engine.training import make_deterministic
 from results.records.measurements import EfficiencyRecord
 from results.records.record import ARTIFACT_BYTES, ModelSelection
 

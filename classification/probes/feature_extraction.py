@@ -26,10 +26,10 @@ from classification.probes.feature_cache import LabeledFeatures
 from classification.probes.shared_pass import FeatureBatch, FeatureCrew, PassOrder
 from classification.recipe import FrozenRecipe
 from engine.calibration.scope import CalibrationScope, end_calibration, get_calibration, measure_items
+from engine.determinism import make_deterministic
 from engine.processes.lost_batches import report_lost_batches
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
-from engine.training import make_deterministic
 from foundation.errors import IncompleteError, NonFiniteError
 from foundation.package_versions import find_build
 from results.records.identity import compute_digest

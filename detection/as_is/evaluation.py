@@ -22,13 +22,13 @@ from detection.scored_run import describe_scores, make_metric_values
 from detection.scoring.detection_files import DETECTIONS_FILE
 from detection.scoring.image_scores import ImageScores
 from engine.data.item_limits import limit_report
+from engine.determinism import make_deterministic
 from engine.device import translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.evaluation.network_device import resolve_network_device
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, TaskOutcome
-from engine.training import make_deterministic
 from foundation.errors import UserError
 from results.records.measurements import EfficiencyRecord
 from results.records.record import ModelSelection

@@ -2,7 +2,7 @@
 
 _base_ = ["mini_coco_vitdet.py"]
 
-version = 1
+version = 2
 
 source = "ours: mini_coco_vitdet with what coco_frozen changes, a fixed backbone without relative positions"
 

@@ -2,7 +2,7 @@
 
 _base_ = ["coco_vitdet.py"]
 
-version = 1
+version = 2
 
 source = "ours: the parts of coco_vitdet at a size for vit_nano and two CPU cores, with shallow heads"
 

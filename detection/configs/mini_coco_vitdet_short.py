@@ -2,7 +2,7 @@
 
 _base_ = ["mini_coco_vitdet.py"]
 
-version = 1
+version = 2
 
 source = "ours: mini_coco_vitdet with half the iterations, as a place for coco_vitdet_short"
 

@@ -99,7 +99,9 @@ class RunEnvironment(StrictModel):
     """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601.
 
     ``image_decoder`` names what decodes image files in the task's domain, with its version and that of its JPEG
-    library; it is ``None`` in records of schema versions before 8.
+    library; it is ``None`` in records of schema versions before 8. ``nondeterministic_operations`` names what a GPU
+    computed with sums in another order each time, so that a repeat may differ in the last digits and what follows from
+    them; ``None`` if there was nothing of the kind.
     """
 
     started: Name
@@ -115,3 +117,4 @@ class RunEnvironment(StrictModel):
     git_dirty: bool | None = None  # whether the checkout had uncommitted changes
     command: list[str]
     image_decoder: str | None = None
+    nondeterministic_operations: list[str] | None = None

@@ -16,13 +16,13 @@ from backbones.cost.measure_cost import measure_efficiency
 from deployment.export_folder import EXPORT_FOLDER
 from deployment.runtime_latency import measure_runtime_efficiency
 from engine.data.item_limits import limit_report
+from engine.determinism import make_deterministic
 from engine.device import translate_oom_error
 from engine.evaluation.contract import AS_IS_VERSION, Evaluation
 from engine.evaluation.model_source import ModelSource
 from engine.evaluation.network_device import resolve_network_device
 from engine.progress_bar import ProgressBar, log_message
 from engine.task import RunPlan, TaskOutcome
-from engine.training import make_deterministic
 from foundation.errors import UserError
 from foundation.files import atomic_writer, sha256_file
 from results.records.measurements import EfficiencyRecord

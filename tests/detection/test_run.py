@@ -40,7 +40,7 @@ def out(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_record(out: Path) -> None:
     record = only_record(out)
     assert record["status"] == "complete"
-    assert record["done"] == record["expected"] == 24
+    assert record["done"] == record["expected"] == 64
     assert record["result"]["selection"] == {
         "split": "none", "metric": "box_AP", "candidates": 1, "chosen": "iteration 4, the last", "value": None,
     }  # fmt: skip
@@ -50,7 +50,7 @@ def test_the_record(out: Path) -> None:
     details = record["result"]["details"]
     assert all(details["second_implementation"][kind]["largest_difference"] < 1e-6 for kind in ("box", "mask"))
     assert details["has_masks"] and details["classes"] == 7
-    assert details["counts"]["images"] == 24 and details["counts"]["detections"] == 24 * 10
+    assert details["counts"]["images"] == 64 and details["counts"]["detections"] == 64 * 10
     assert details["test_mode"].startswith("longer side 96 px, padded to a square, single scale, no flip")
     alone, whole = details["backbone_alone"], details["whole_model"]
     assert alone["img_size"] == whole["img_size"] == 96
@@ -63,14 +63,14 @@ def test_the_numbers_follow_from_the_kept_matches(out: Path) -> None:
     record = only_record(out)
     assert sha256_file(folder / "matches.npy") == record["result"]["details"]["matches"]["sha256"]
     assert sha256_file(folder / "detections.json") == record["result"]["details"]["detections"]["sha256"]
-    tables = split_match_tables(np.load(folder / "matches.npy"), 24)
+    tables = split_match_tables(np.load(folder / "matches.npy"), 64)
     metrics = record["result"]["metrics"]
     for name in metrics:
         kind, _, score = name.partition("_")
         assert metrics[name]["value"] == pytest.approx(compute_detection_score(tables[kind], score), abs=1e-9)
     with (folder / "items.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["item"]) for row in rows] == list(range(24))
+    assert [int(row["item"]) for row in rows] == list(range(64))
 
 
 def test_show_run_draws(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,7 +100,7 @@ def test_edited_detections_are_found(out: Path, tmp_path: Path, capsys: pytest.C
     changed = [{**each, "score": 0.99} if place == 0 else each for place, each in enumerate(found)]
     (copy / "detections.json").write_text(json.dumps(changed))
     assert main(["verify", str(copy)]) == 1
-    assert "of 24 items are not what the table" in capsys.readouterr().out
+    assert "of 64 items are not what the table" in capsys.readouterr().out
 
 
 def test_the_official_set_that_is_missing_says_what_to_fetch(

@@ -69,8 +69,8 @@ class KillDriver:
             (area / "tmp").mkdir(parents=True)
             (area / "cache").mkdir()
             (area / "cache" / "mini_lasot-1").symlink_to(self.data / "mini_lasot-1")
-            for made in ("mini_ade-1", "mini_coco-1"):
-                shutil.copytree(self.data / made, area / "cache" / made)
+            for made in [*self.data.glob("mini_ade-*"), *self.data.glob("mini_coco-*")]:
+                shutil.copytree(made, area / "cache" / made.name)
             return area
         case = self.cases[name]
         shutil.copytree(self.get_area(case.after), area, symlinks=True)

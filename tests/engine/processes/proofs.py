@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from classification.digits_task import DIGITS
 from classification.model import Classifier
-from engine import training
+from engine import determinism
 from engine.device import get_dist_info
 from engine.processes.batch_norm import synchronise_batch_norm
 from engine.training import TrainingJob, train_model
@@ -190,7 +190,7 @@ def train_all(out: Path) -> dict[str, dict[str, Any]]:
 
 def find_all(out: Path) -> dict[str, Any]:
     """Everything that this process of two finds."""
-    training.make_deterministic()
+    determinism.make_deterministic()
     rank = get_dist_info()[0]
     norms = {(name, share): normalize_batches(name, end, True, rank) for name in NORMS for share, end in SHARES.items()}
     return {"norms": norms, "trainings": train_all(out), "scores": scoring.find_all(out)}

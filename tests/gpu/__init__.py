@@ -1,0 +1,1 @@
+"""What only a machine with a CUDA device can check: ``make gpu`` runs it and writes one report."""
