@@ -24,6 +24,7 @@ from segmentation.models import (
     backbone,  # registers BenchBackbone with mmseg
     necks,  # registers ScaledPyramid and LinearHead with mmseg
 )
+from segmentation.models.exact_backward import use_exact_gradients
 from segmentation.models.mmseg_imports import EncoderDecoder
 from segmentation.models.pixel_classes import PixelClasses, classify_pixels
 from segmentation.models.sliding_window import Size, WindowLogits, WindowSettings, compute_window_logits
@@ -43,6 +44,17 @@ class Segmentor(EncoderDecoder):
     """
 
     recipe: SegmentationRecipe
+
+    def loss(self, inputs: Tensor, data_samples: Any) -> dict[str, Tensor]:
+        """Compute the losses of a batch as mmseg does, with gradients that are the same in every run on a GPU.
+
+        Args:
+            inputs: normalized images, shape (N, 3, height, width).
+            data_samples: mmseg's samples with the true labels.
+        """
+        with use_exact_gradients(inputs.device):
+            losses: dict[str, Tensor] = super().loss(inputs, data_samples)
+        return losses
 
     def val_step(self, data: Mapping[str, Any]) -> list[ImagePrediction]:
         """Segment the images of a validation batch in the same way as ``test_step``."""

@@ -7,16 +7,16 @@ Without ``.venv`` and network: ``make gpu GPU_PYTHON=python3``, with the package
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import torch
 
 from benchmarks.cli.output import align_columns, write_stdout
 from engine.run_environment import collect_package_versions, get_git_state, utc_now
+from tests.gpu.conftest import OUTCOMES_VAR
 
 HOME = Path(__file__).resolve().parents[2]
 BUDGET = 520.0  # seconds: nine minutes, with some to spare
@@ -31,30 +32,27 @@ TEST_SHARE = 0.6  # of the budget that the tests may take
 
 
 def run_tests(seconds: float) -> list[dict[str, Any]]:
-    """Run the tests that are marked gpu; one entry for each, with its outcome and its seconds."""
+    """Run the tests that are marked gpu; one entry for each that ended, with its outcome and its seconds."""
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "tests.xml"
-        words = ("-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", f"--junitxml={report}")
-        places = ("tests/gpu", "tests/backbones/cost")
-        workers = ("-n", "6") if (os.cpu_count() or 1) >= 8 else ()
+        report = Path(folder) / "outcomes.jsonl"
+        words = ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu", "tests/backbones/cost"]
+        if (os.cpu_count() or 1) >= 8 and importlib.util.find_spec("xdist"):
+            words += ["-n", "6"]
+        environment = {**os.environ, OUTCOMES_VAR: str(report)}
+        # a session of its own, so that a stop also ends the workers and what the tests started
+        tests = subprocess.Popen(
+            [sys.executable, *words], cwd=HOME, stdout=sys.stderr, env=environment, start_new_session=True
+        )
         try:
-            subprocess.run([sys.executable, *words, *workers, *places], cwd=HOME, timeout=seconds, stdout=sys.stderr)
+            code: int | str = tests.wait(seconds)
         except subprocess.TimeoutExpired:
-            return [{"name": "all tests", "outcome": "stopped", "seconds": seconds, "message": "the time was over"}]
-        return list(_read_outcomes(report))
-
-
-def _read_outcomes(report: Path) -> Iterator[dict[str, Any]]:
-    for case in ET.parse(report).getroot().iter("testcase"):
-        outcome, message = "passed", ""
-        for kind in ("failure", "error", "skipped"):
-            if (found := case.find(kind)) is not None:
-                outcome, message = (
-                    kind,
-                    (found.get("message") or "").splitlines()[0][:300] if found.get("message") else "",
-                )
-        name = f"{case.get('classname')}::{case.get('name')}"
-        yield {"name": name, "outcome": outcome, "seconds": float(case.get("time") or 0), "message": message}
+            os.killpg(tests.pid, signal.SIGKILL)
+            code = "stopped, since the time was over"
+        lines = report.read_text().splitlines() if report.exists() else []
+        outcomes: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        if code not in (0, 1) or not outcomes:
+            outcomes.append({"name": "pytest", "outcome": "error", "seconds": 0.0, "message": f"it ended with {code}"})
+        return outcomes
 
 
 def measure_speeds(end: float) -> list[dict[str, Any]]:
@@ -130,6 +128,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make gpu", description="GPU tests and speeds, in one report")
     parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="folder of the report")
     parser.add_argument("--seconds", type=float, default=BUDGET, help="time for all of it")
+    parser.add_argument("--only", choices=("tests", "speeds"), help="one part alone")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.stderr.write(
@@ -137,8 +136,8 @@ def main() -> int:
         )
         return 1
     began = time.monotonic()
-    tests = run_tests(TEST_SHARE * options.seconds)
-    speeds = measure_speeds(began + options.seconds)
+    tests = run_tests(TEST_SHARE * options.seconds) if options.only != "speeds" else []
+    speeds = measure_speeds(began + options.seconds) if options.only != "tests" else []
     content = {"machine": describe_machine(), "tests": tests, "speeds": speeds}
     write_stdout(write_report(options.out, content) + "\n")
     return int(any(each["outcome"] not in ("passed", "skipped") for each in tests))

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 HOME = Path(__file__).parent
+
+OUTCOMES_VAR = "BENCH_GPU_OUTCOMES"
+"""Names the file that gets a line for each test as soon as it ended, so that a stop loses nothing."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Writes the outcome of a test; with workers the first process hears of all of them."""
+    path = os.environ.get(OUTCOMES_VAR)
+    has_ended = report.when == "call" or report.outcome != "passed"
+    if path and has_ended and "PYTEST_XDIST_WORKER" not in os.environ:
+        line = {"name": report.nodeid, "outcome": report.outcome, "seconds": report.duration}
+        reason = report.longrepr if isinstance(report.longrepr, tuple) else str(report.longrepr or "").splitlines()[-1:]
+        with Path(path).open("a") as file:
+            file.write(json.dumps({**line, "message": " ".join(map(str, reason))[:300]}) + "\n")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
