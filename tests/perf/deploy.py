@@ -35,7 +35,7 @@ from tracking.data.readers.folder import read_folder_videos
 from tracking.data.readers.lasot import read_test_videos
 from tracking.data.readers.sequence import Video
 from tracking.deployment.export import build_runtime_network
-from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, TrackerNetwork
+from tracking.inference.backend import NumpyHeadMaps, TorchNetwork, TrackerNetwork, split_head_maps
 from tracking.inference.tracker import Tracker
 from tracking.models.tracker_model import TrackerModel
 from tracking.scoring.metrics import compute_iou
@@ -46,11 +46,16 @@ BLOCKS, ROUNDS, FRAMES, WARM_UP = 4, 15, 90, 5
 
 
 class ExplicitSoftmaxNetwork(TorchNetwork):
-    """The same network with attention written out, as in OSTrack and timm before fused attention."""
+    """What OSTrack's code computes: attention written out, the template embedded in each frame, and all three maps."""
 
+    @torch.inference_mode()
+    def encode_template(self, template: np.ndarray) -> Any:
+        return self._preprocess([template])
+
+    @torch.inference_mode()
     def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[np.ndarray]) -> list[NumpyHeadMaps]:
         with patch("tracking.models.one_stream_vit.compute_attention", explicit_attention):
-            return super().predict_maps(encoded_templates, search_crops)
+            return split_head_maps(self.model(encoded_templates[0], self._preprocess(search_crops)))
 
 
 def explicit_attention(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
