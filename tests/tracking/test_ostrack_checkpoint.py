@@ -130,7 +130,7 @@ def test_a_checkpoint_with_the_genuine_names_gives_the_reference_maps(tmp_path: 
     doubles = {name: value.double() for name, value in state.items()}
     score, *others = (each.numpy() for each in forward(doubles, template, search))
     row, column = divmod(ours.cell, score.shape[1])
-    assert ours.cell == (score * make_hann_window(16)).argmax() and np.abs(ours.score - score).max() < 2e-4
+    assert ours.cell == (score * make_hann_window(score.shape[1])).argmax() and np.abs(ours.score - score).max() < 2e-4
     for found, expected in zip((ours.size, ours.offset), others, strict=True):
         assert np.abs(found - expected[:, row, column]).max() < 2e-4
     assert ours.score.std() > 1e-3, "a constant map would prove nothing"
