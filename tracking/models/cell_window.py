@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tracking.models.crop_positions import gather_tokens
+
 WINDOW_RADIUS = 4
 """Cells that the tower sees to each side: one per 3x3 convolution."""
 
@@ -28,17 +30,15 @@ def gather_windows(features: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         The windows, shape (batch, channels, 9, 9), zero outside of the grid; and whether each of their cells is inside,
         as 1 or 0, shape (batch, 1, 9, 9).
     """
-    batch, channels, grid, _ = features.shape
+    grid = features.shape[3]
     steps = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, device=cells.device)
     # (batch, 9) each
     rows, columns = (cells // grid)[:, None] + steps, (cells % grid)[:, None] + steps
     inside = _is_inside(rows, grid)[:, :, None] * _is_inside(columns, grid)[:, None, :]
     # a cell outside of the grid reads some cell inside and is multiplied by zero
     places = rows.clamp(0, grid - 1)[:, :, None] * grid + columns.clamp(0, grid - 1)[:, None, :]
-    # one flat list of cells over all images, so that the windows are whole rows of it
-    tokens = features.flatten(2).transpose(1, 2).reshape(batch * grid * grid, channels)
-    images = torch.arange(batch, device=cells.device)[:, None, None] * (grid * grid)
-    windows = tokens[places + images].permute(0, 3, 1, 2)
+    found = gather_tokens(features.flatten(2).transpose(1, 2), places.flatten(1))
+    windows = found.transpose(1, 2).reshape(*features.shape[:2], *places.shape[1:])
     mask = inside[:, None].to(features.dtype)
     return windows * mask, mask
 

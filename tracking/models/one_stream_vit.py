@@ -28,6 +28,7 @@ from backbones.architectures.rpe import RelPosAttention
 from tracking.models.compatibility import require_plain_vit
 from tracking.models.crop_positions import (
     compute_rotation,
+    gather_tokens,
     is_constant,
     join_rotations,
     resize_pos_embed,
@@ -323,8 +324,7 @@ class OneStreamViT(nn.Module):
         row = logits.softmax(-1).mean(1)[:, 0, -tokens.shape[1] :]
         # a stable sort, so that equal attention gives the same tokens on every device
         best = row.argsort(dim=1, descending=True, stable=True)[:, :count]
-        picked = tokens.gather(1, best[..., None].expand(-1, -1, tokens.shape[2]))
-        return picked, token_indices.gather(1, best)
+        return gather_tokens(tokens, best), token_indices.gather(1, best)
 
     def _all_token_indices(self, search: Tensor) -> Tensor:
         """Return the grid indices of all search tokens, shape (batch, search tokens)."""
