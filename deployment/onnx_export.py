@@ -128,7 +128,7 @@ def _attention_symbolic(
         raise SymbolicValueError("causal attention, or attention with heads of unknown width, is not written", q)
     factor = width**-0.5 if _HELPER._is_none(scale) else _HELPER._get_const(scale, "f", "scale")
     # q is scaled before the product, which has fewer elements than the logits
-    scaled = g.op("Mul", q, g.op("Constant", value_t=torch.tensor(factor)))
+    scaled = q if factor == 1 else g.op("Mul", q, g.op("Constant", value_t=torch.tensor(factor)))
     # (..., tokens, width) times (..., width, tokens)
     logits = g.op("MatMul", scaled, g.op("Transpose", k, perm_i=[*range(rank - 2), rank - 1, rank - 2]))
     if not _HELPER._is_none(mask):

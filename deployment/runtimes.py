@@ -9,7 +9,8 @@ from deployment import onnxruntime, openvino
 from deployment.formats import ExportFormat, ExportRuntime
 from deployment.graph_io import GraphCallable
 from deployment.packages import import_package
-from engine.evaluation.model_source import Precision
+from engine.evaluation.model_source import Precision, Runtime
+from foundation.errors import UserError
 
 
 def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:
@@ -27,6 +28,21 @@ def require_runtime(runtime: ExportRuntime, precision: Precision) -> None:
         import_package(name)
     module = openvino if runtime == "openvino" else onnxruntime
     module.require_runtime_precision(precision)
+
+
+def find_fastest_runtime() -> Runtime:
+    """Return the runtime that computes ViTs fastest on a CPU in f32 of those that are installed.
+
+    The order is the measured one (docs/explanation/exports.md): OpenVINO, ONNX Runtime, PyTorch.
+    """
+    order: tuple[ExportRuntime, ...] = ("openvino", "onnxruntime")
+    for runtime in order:
+        try:
+            require_runtime(runtime, "f32")
+        except UserError:  # not installed
+            continue
+        return runtime
+    return "torch"
 
 
 def make_export_files(models: Mapping[str, bytes], export_format: ExportFormat) -> dict[str, bytes]:

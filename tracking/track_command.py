@@ -9,26 +9,30 @@ from typing import Any, NamedTuple
 
 import torch
 
-from deployment.formats import FORMAT_BY_RUNTIME
-from engine.device import describe_device
-from engine.evaluation.model_source import ModelSource
+from deployment.formats import FORMAT_BY_RUNTIME, ExportRuntime
+from deployment.manifest import ExportOrigin, make_export_origin
+from engine.device import describe_device, resolve_device
+from engine.evaluation.model_source import ModelSource, Precision
 from engine.evaluation.network_device import resolve_network_device
 from engine.progress_bar import log_message
 from engine.run_environment import collect_package_versions, utc_now
-from foundation.errors import UserError
+from foundation.errors import BenchError, UserError
 from foundation.files import ensure_writable_dir, sha256_file
 from foundation.plural import format_count
 from foundation.storage.leftovers import open_scratch_folder
 from results.records.store import claim_attempt_folder, read_record
 from tracking.as_is.runtime_tracker import make_file_origin
+from tracking.data.pair import CropSizes
 from tracking.deployment.export import export_model
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
 from tracking.evaluate_run import load_tracker
 from tracking.inference.backend import TorchNetwork
-from tracking.inference.run_files import load_recipe
+from tracking.inference.run_files import load_recipe, load_torch_factory
 from tracking.inference.tracker import Tracker
+from tracking.models.tracker_model import TrackerModel
 from tracking.ostrack_checkpoint import load_ostrack_model
 from tracking.ostrack_settings import describe_tracker, find_matching_protocol
+from tracking.video.fastest_runtime import choose_runtime, has_usable_export
 from tracking.video.first_boxes import resolve_starts
 from tracking.video.frame_source import open_frame_source, to_opencv_path
 from tracking.video.lost_target import LOST_THRESHOLD
@@ -111,7 +115,7 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
     source = open_frame_source(request.source, request.start_frame, request.max_frames)
     choose = resolve_starts(request.init_boxes, thresholds, source)
     # before the user draws boxes, who would have drawn them for nothing if the weights do not load
-    tracker, device, weights = load_requested_tracker(request)
+    tracker, device, weights = load_requested_tracker(request, source.expected_frames)
     folder = choose_result_folder(request.out_dir, source.name)
     started = utc_now()
     try:
@@ -169,11 +173,13 @@ def resolve_lost_thresholds(requested: Sequence[float], num_targets: int) -> lis
     return list(requested)
 
 
-def load_requested_tracker(request: TrackVideoRequest) -> LoadedTracker:
+def load_requested_tracker(request: TrackVideoRequest, num_frames: int | None) -> LoadedTracker:
     """Load the tracker of a request.
 
     Args:
-        request: the request.
+        request: the request. Without a runtime it gets the fastest that is installed (``choose_runtime``), in f32,
+            unless its run was itself tracked with another runtime than torch.
+        num_frames: number of frames to track; ``None`` if unknown.
 
     Raises:
         UserError: neither or both of ``--run`` and ``--checkpoint`` are given, or the weights cannot be used.
@@ -188,25 +194,40 @@ def load_requested_tracker(request: TrackVideoRequest) -> LoadedTracker:
     if request.run_dir is not None:
         if request.backbone or request.protocol:
             raise UserError("--run knows its backbone and protocol; leave --backbone and --protocol out")
-        record = read_record(request.run_dir)
-        # a run with an exported network computes on the CPU, and the summary must not name a GPU
-        runtime = request.runtime or load_recipe(request.run_dir).runtime
-        device = resolve_network_device(ModelSource(device=request.device, runtime=runtime))
-        tracker = load_tracker(request.run_dir, device, runtime=request.runtime, precision=request.precision)
-        facts: dict[str, Any] = {
-            "weights": {"run": str(request.run_dir), "run_id": record.run_id},
-            "backbone": record.backbone.name,
-            "protocol": record.protocol,
-        }
-        return LoadedTracker(tracker, device, facts)
+        return _load_run_tracker(request, request.run_dir, num_frames)
     if not request.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT that was trained (OSTrack's is vit_base)")
-    return _load_checkpoint_tracker(request, request.backbone)
+    return _load_checkpoint_tracker(request, request.backbone, num_frames)
 
 
-def _load_checkpoint_tracker(request: TrackVideoRequest, backbone: str) -> LoadedTracker:
+def _load_run_tracker(request: TrackVideoRequest, run_dir: Path, num_frames: int | None) -> LoadedTracker:
+    """Load the tracker of a run."""
+    record, recipe = read_record(run_dir), load_recipe(run_dir)
+    facts: dict[str, Any] = {
+        "weights": {"run": str(run_dir), "run_id": record.run_id},
+        "backbone": record.backbone.name,
+        "protocol": record.protocol,
+    }
+    if request.runtime or request.precision or recipe.runtime != "torch":
+        # a run with an exported network computes on the CPU, and the summary must not name a GPU
+        device = resolve_network_device(ModelSource(device=request.device, runtime=request.runtime or recipe.runtime))
+        tracker = load_tracker(run_dir, device, runtime=request.runtime, precision=request.precision)
+        return LoadedTracker(tracker, device, facts)
+    device = resolve_device(request.device)
+    runtime = choose_runtime(device, num_frames, run_dir)
+    if runtime == "torch":
+        return LoadedTracker(load_tracker(run_dir, device, runtime="torch"), device, facts)
+    if has_usable_export(run_dir, runtime):
+        return LoadedTracker(load_tracker(run_dir, device, runtime=runtime, precision="f32"), device, facts)
+    factory = load_torch_factory(run_dir)
+    origin = make_export_origin(record, factory.weights_file)
+    return _track_fastest(factory.load_model(), recipe.crop_sizes(), origin, runtime, facts)
+
+
+def _load_checkpoint_tracker(request: TrackVideoRequest, backbone: str, num_frames: int | None) -> LoadedTracker:
     """Load the tracker of a checkpoint of OSTrack's code; for another runtime than torch it is exported first."""
     assert request.checkpoint is not None  # for the type checker
+    is_chosen = request.runtime is None and request.precision is None
     runtime, precision = request.runtime or "torch", request.precision or "f32"
     # before the weights are loaded, which takes longer
     require_tracker_runtime(runtime, precision)
@@ -231,16 +252,41 @@ def _load_checkpoint_tracker(request: TrackVideoRequest, backbone: str) -> Loade
         "protocol": request.protocol or find_matching_protocol(recipe),
         "tracker": describe_tracker(recipe),
     }
+    sizes, origin = recipe.crop_sizes(), make_file_origin(backbone, "track", request.checkpoint, sha256)
+    if is_chosen and (chosen := choose_runtime(device, num_frames)) != "torch":
+        return _track_fastest(model, sizes, origin, chosen, facts)
     if runtime == "torch":
-        return LoadedTracker(Tracker(TorchNetwork(model.to(device)), recipe.crop_sizes(), backbone), device, facts)
-    origin = make_file_origin(backbone, "track", request.checkpoint, sha256)
+        return LoadedTracker(Tracker(TorchNetwork(model.to(device)), sizes, backbone), device, facts)
+    return _export_and_load(model, sizes, origin, runtime, precision, facts)
+
+
+def _track_fastest(
+    model: TrackerModel, sizes: CropSizes, origin: ExportOrigin, runtime: ExportRuntime, facts: dict[str, Any]
+) -> LoadedTracker:
+    """Load a tracker in the runtime that was chosen for it; in PyTorch, if it has no form there."""
+    try:
+        return _export_and_load(model, sizes, origin, runtime, "f32", facts)
+    except BenchError as error:  # nobody asked for the export, so nobody is stopped by it
+        log_message(f"tracking with torch: {error}")
+        return LoadedTracker(Tracker(TorchNetwork(model), sizes, origin.backbone), "cpu", facts)
+
+
+def _export_and_load(
+    model: TrackerModel,
+    sizes: CropSizes,
+    origin: ExportOrigin,
+    runtime: ExportRuntime,
+    precision: Precision,
+    facts: dict[str, Any],
+) -> LoadedTracker:
+    """Export a tracker, and load it; the export is not kept."""
     # a graph in memory is all that tracking needs, and the file of a large ViT would stand beside every video
     with open_scratch_folder("track") as folder:
-        made = export_model(model, recipe.crop_sizes(), origin, FORMAT_BY_RUNTIME[runtime], precision, folder)
+        made = export_model(model, sizes, origin, FORMAT_BY_RUNTIME[runtime], precision, folder)
         tracker = find_exported_tracker(made.folder, runtime, precision)()
     # as in the record of an evaluation: how far its boxes are from PyTorch's stands beside them
-    facts["export"] = made.manifest.model_dump(mode="json", include={"files", "parity", "calibration"})
-    return LoadedTracker(tracker, device, facts)
+    export = made.manifest.model_dump(mode="json", include={"files", "parity", "calibration"})
+    return LoadedTracker(tracker, "cpu", {**facts, "export": export})
 
 
 def choose_result_folder(requested: Path | None, source_name: str) -> Path:

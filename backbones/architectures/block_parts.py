@@ -15,6 +15,8 @@ from timm.models.eva import EvaBlock, EvaBlockPostNorm
 from torch import Tensor, nn
 from torch.nn import functional
 
+from backbones.architectures.head_projection import HeadProjection
+
 
 def normalize_input(block: Any, tokens: Tensor) -> Tensor:
     """Compute the input of a block's attention.
@@ -51,7 +53,10 @@ def project_qkv(attn: Any, tokens: Tensor, rotation: Tensor | None = None) -> tu
 
 
 def _project_fused(attn: Any, tokens: Tensor) -> tuple[Tensor, ...]:
-    """Project with one weight matrix for queries, keys and values."""
+    """Project with one weight matrix for queries, keys and values, or with one for each head of each."""
+    if isinstance(attn.qkv, HeadProjection):
+        parts: tuple[Tensor, ...] = attn.qkv(tokens)
+        return parts
     if getattr(attn, "q_bias", None) is None:
         qkv = attn.qkv(tokens)
     else:
@@ -83,7 +88,7 @@ def compute_attention(attn: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor |
         Shape (batch, heads, queries, head channels).
     """
     dropout = attn.attn_drop.p if attn.training else 0.0
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout)
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout, scale=attn.scale)
 
 
 def merge_heads(attn: Any, out: Tensor, tokens: Tensor) -> Tensor:

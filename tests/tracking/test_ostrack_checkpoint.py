@@ -18,7 +18,7 @@ from backbones.create import create_backbone
 from foundation.errors import CheckpointError, UnknownNameError
 from tests.tracking.make import make_tracker_model
 from tests.tracking.ostrack_file import Importable
-from tracking.data.crops import crop_window, make_crop_window
+from tracking.data.crops import crop_window, make_crop_window, make_hann_window
 from tracking.models.tracker_model import TrackerModel
 from tracking.ostrack_checkpoint import OSTRACK_MEAN, OSTRACK_STD, load_ostrack_tracker, load_ostrack_weights
 
@@ -128,8 +128,11 @@ def test_a_checkpoint_with_the_genuine_names_gives_the_reference_maps(tmp_path: 
     mean, std = torch.tensor(OSTRACK_MEAN).double(), torch.tensor(OSTRACK_STD).double()
     template, search = (((torch.from_numpy(c) / 255.0 - mean) / std).permute(2, 0, 1)[None] for c in crops)
     doubles = {name: value.double() for name, value in state.items()}
-    for found, expected in zip(ours, forward(doubles, template, search), strict=True):
-        assert np.abs(found - expected.numpy()).max() < 2e-4
+    score, *others = (each.numpy() for each in forward(doubles, template, search))
+    row, column = divmod(ours.cell, score.shape[1])
+    assert ours.cell == (score * make_hann_window(score.shape[1])).argmax() and np.abs(ours.score - score).max() < 2e-4
+    for found, expected in zip((ours.size, ours.offset), others, strict=True):
+        assert np.abs(found - expected[:, row, column]).max() < 2e-4
     assert ours.score.std() > 1e-3, "a constant map would prove nothing"
 
 

@@ -19,7 +19,7 @@ from deployment.onnxruntime import compute_outputs
 from engine.data import photographs
 from tracking.data.pair import CropSizes, SearchJitter
 from tracking.data.synthetic_pairs import PhotoPairSampler
-from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
+from tracking.deployment.graph_names import SEARCH_GRAPH, TEMPLATE_GRAPH
 
 # another seed than those of training and validation pairs
 CALIBRATION_PAIRS, CALIBRATION_SEED = 64, 20_002
@@ -67,15 +67,13 @@ def quantize_graphs(models: Mapping[str, bytes], sizes: CropSizes) -> dict[str, 
     """Quantize the graphs of a tracker to int8.
 
     Args:
-        models: f32 ONNX models by the name of their graph: one graph, or two if the template is encoded once.
+        models: f32 ONNX models by the name of their graph.
         sizes: sizes of the crops.
 
     Returns:
         The int8 ONNX models by the name of their graph.
     """
     feeds = make_calibration_crops(sizes)
-    if TEMPLATE_GRAPH not in models:
-        return {JOINT_GRAPH: quantize_model(models[JOINT_GRAPH], feeds, TRACKER_FLOAT_RULES)}
     # The search graph is calibrated with the f32 outputs of the template graph, so that its ranges do not include the
     # rounding of int8.
     templates = [{"template": feed["template"]} for feed in feeds]

@@ -110,6 +110,7 @@ def export_model(
         origin=origin,
         sizes=ManifestCropSizes(**sizes._asdict()),
         grid=model.backbone.search_grid,
+        outputs="best cell",
         # these two tell which graphs there are and what their inputs are
         asymmetric_attention=model.backbone.asymmetric_attention,
         use_ce=model.candidate_elimination is not None,
@@ -161,8 +162,8 @@ def build_export_files(
         The content of each file by its name.
     """
     # through ONNX for both formats, so that both compute the same graph
-    models = {name: export_onnx(graph) for name, graph in build_export_graphs(model).items()}
-    # bf16 has the same files as f32: the runtime converts when it compiles them
+    models = {name: export_onnx(graph) for name, graph in build_export_graphs(model, precision).items()}
+    # bf16 has f32 weights: the runtime converts them when it compiles the graphs
     if precision == "int8":
         models = calibration.quantize_graphs(models, sizes)
     return make_export_files(models, export_format)

@@ -12,7 +12,7 @@ from deployment.runtimes import load_runtime_graphs
 from engine.evaluation.model_source import Precision
 from tracking.data.crops import ImageArray
 from tracking.deployment.graph_names import JOINT_GRAPH, SEARCH_GRAPH, TEMPLATE_GRAPH
-from tracking.inference.backend import NumpyHeadMaps
+from tracking.inference.backend import NumpyBestCell, NumpyHeadMaps, NumpyOutputs
 
 
 class ExportedNetwork:
@@ -43,7 +43,7 @@ class ExportedNetwork:
         self._search_graph = graphs[SEARCH_GRAPH if TEMPLATE_GRAPH in graphs else JOINT_GRAPH]
 
     def encode_template(self, template: ImageArray) -> NamedArrays:
-        """Return keys and values of every block with asymmetric attention, else the template crop itself.
+        """Return what the template graph gives; in older exports of a single graph the template crop itself.
 
         Args:
             template: the template crop, bytes of shape (side, side, 3).
@@ -54,15 +54,15 @@ class ExportedNetwork:
 
     def predict_maps(
         self, encoded_templates: Sequence[NamedArrays], search_crops: Sequence[ImageArray]
-    ) -> list[NumpyHeadMaps]:
-        """Return the maps of the search regions, computed one after another.
+    ) -> list[NumpyOutputs]:
+        """Return the outputs for the search regions, computed one after another.
 
         Args:
             encoded_templates: the encoded template of each target.
             search_crops: the search crop of each target, bytes of shape (side, side, 3).
         """
         return [
-            _to_maps(self._search_graph({**memory, "search": np.ascontiguousarray(search[None])}))
+            _unpack_outputs(self._search_graph({**memory, "search": np.ascontiguousarray(search[None])}))
             # the graphs have static shapes with a batch of one
             for memory, search in zip(encoded_templates, search_crops, strict=True)
         ]
@@ -87,6 +87,8 @@ def build_exported_network(
     return ExportedNetwork(graphs, grid_size, runtime, precision, threads)
 
 
-def _to_maps(outputs: NamedArrays) -> NumpyHeadMaps:
-    """Return the maps of a graph's outputs without the batch dimension."""
-    return NumpyHeadMaps(*(outputs[name][0] for name in NumpyHeadMaps._fields))
+def _unpack_outputs(outputs: NamedArrays) -> NumpyOutputs:
+    """Return a graph's outputs without the batch dimension."""
+    if "cell" not in outputs:  # an older export
+        return NumpyHeadMaps(*(outputs[name][0] for name in NumpyHeadMaps._fields))
+    return NumpyBestCell(outputs["score"][0], int(outputs["cell"][0]), outputs["size"][0], outputs["offset"][0])

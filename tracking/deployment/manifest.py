@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from deployment.export_folder import read_export
 from deployment.manifest import ExportManifest
@@ -24,7 +24,8 @@ class TrackerParity(StrictConfig):
         box_px: largest difference of a coordinate in pixels, with both trackers following their own boxes.
         same_crop_box_px: largest difference of a coordinate in pixels, with the same crop for both networks.
         same_crop_iou: mean IoU of the boxes, with the same crop for both networks.
-        score, size, offset: largest differences of the maps, with the same crop for both networks.
+        score: largest difference of a score of any cell, with the same crop for both networks.
+        size, offset: the same of size and offset, at the best cell of either (in exports of the maps, at any cell).
     """
 
     sequences: int
@@ -58,20 +59,25 @@ class TrackerManifest(ExportManifest):
     Attributes:
         sizes: sizes of the crops.
         grid: number of cells per side of the maps.
-        asymmetric_attention: whether the template is encoded once, by a graph of its own.
+        outputs: what the graphs give: scores and the ``best cell`` with its size and offset; or all ``maps``, as in
+            exports that were made before there was a choice.
+        asymmetric_attention: whether the template attends only to itself, and is encoded once.
         use_ce: whether search tokens are dropped by candidate elimination.
         parity: how far the export is from PyTorch's network.
     """
 
     sizes: ManifestCropSizes
     grid: int
+    outputs: Literal["maps", "best cell"] = "maps"
     asymmetric_attention: bool
     use_ce: bool
     parity: TrackerParity
 
     def list_graph_names(self) -> tuple[str, ...]:
-        """Return one graph for both crops, or two graphs if the template is encoded once."""
-        return (TEMPLATE_GRAPH, SEARCH_GRAPH) if self.asymmetric_attention else (JOINT_GRAPH,)
+        """Return one graph for each crop, or in older exports one for both unless the template is encoded once."""
+        if self.asymmetric_attention or self.outputs == "best cell":
+            return TEMPLATE_GRAPH, SEARCH_GRAPH
+        return (JOINT_GRAPH,)
 
     @classmethod
     def upgrade_version_1(cls, content: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracking.data.crops import ImageArray
+from tracking.data.crops import ImageArray, make_hann_window
 from tracking.models.center_head import HeadMaps
 from tracking.models.one_stream_vit import TemplateKV
 from tracking.models.tracker_model import TrackerModel
@@ -30,6 +30,43 @@ class NumpyHeadMaps(NamedTuple):
     score: FloatMap
     size: FloatMap
     offset: FloatMap
+
+    def choose_cell(self, window: FloatMap) -> NumpyBestCell:
+        """Return size and offset at the cell with the highest weighted score.
+
+        Args:
+            window: weights of the cells, shape (G, G).
+        """
+        cell = int((self.score * window).argmax())
+        row, column = divmod(cell, self.score.shape[-1])
+        return NumpyBestCell(self.score, cell, self.size[:, row, column], self.offset[:, row, column])
+
+
+class NumpyBestCell(NamedTuple):
+    """What a box needs of the outputs for one search region: all scores, and size and offset at the best cell.
+
+    Attributes:
+        score: as in ``NumpyHeadMaps``, shape (G, G).
+        cell: index of the cell with the highest score after weighting by the Hann window, row * G + column.
+        size: width and height of the target as fractions of the crop's side, shape (2,).
+        offset: x and y of the center from the cell's index, in cells, shape (2,).
+    """
+
+    score: FloatMap
+    cell: int
+    size: FloatMap
+    offset: FloatMap
+
+    def choose_cell(self, window: FloatMap) -> NumpyBestCell:
+        """Return these outputs: the network has chosen the cell.
+
+        Args:
+            window: weights of the cells, shape (G, G); the network has the same.
+        """
+        return self
+
+
+NumpyOutputs = NumpyHeadMaps | NumpyBestCell
 
 
 class TrackerNetwork(Protocol):
@@ -52,8 +89,10 @@ class TrackerNetwork(Protocol):
             template: the template crop.
         """
 
-    def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]) -> list[NumpyHeadMaps]:
-        """Return the maps of one or several search regions, each of another target.
+    def predict_maps(
+        self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]
+    ) -> Sequence[NumpyOutputs]:
+        """Return the outputs for one or several search regions, each of another target.
 
         Args:
             encoded_templates: the encoded template of each target.
@@ -75,36 +114,39 @@ class TorchNetwork:
         self.model = model.eval()
         self.grid_size = model.backbone.search_grid
         self.device = next(model.parameters()).device
+        self._window = torch.from_numpy(make_hann_window(self.grid_size).astype(np.float32)).to(self.device)
 
     @torch.inference_mode()
     def encode_template(self, template: ImageArray) -> Any:
-        """Return keys and values of every block with asymmetric attention, else the normalized template.
+        """Return keys and values of every block with asymmetric attention, else the embedded patches.
 
         Args:
             template: the template crop.
         """
         prepared = self._preprocess([template])
-        return self.model.encode_template(prepared) if self.model.backbone.asymmetric_attention else prepared
+        if self.model.backbone.asymmetric_attention:
+            return self.model.encode_template(prepared)
+        return self.model.embed_template(prepared)
 
     @torch.inference_mode()
-    def predict_maps(self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]) -> list[NumpyHeadMaps]:
-        """Return the maps of all search regions, computed in one forward pass.
+    def predict_maps(
+        self, encoded_templates: Sequence[Any], search_crops: Sequence[ImageArray]
+    ) -> Sequence[NumpyOutputs]:
+        """Return scores and best cell of all search regions, computed in one forward pass.
 
         Args:
             encoded_templates: the encoded template of each target.
             search_crops: the search crop of each target.
         """
-        prepared = self._preprocess(search_crops)
         if self.model.backbone.asymmetric_attention:
-            maps = self.model.forward_cached(_concat_template_kv(encoded_templates), prepared)
+            memory: Any = _concat_template_kv(encoded_templates)
         else:
-            maps = self.model(
-                # templates are images here, so they form a batch of their own
-                encoded_templates[0] if len(encoded_templates) == 1 else torch.cat(list(encoded_templates)),
-                prepared,
-            )
+            # nothing to copy in the common case of a single target
+            memory = encoded_templates[0] if len(encoded_templates) == 1 else torch.cat(list(encoded_templates))
+        found = self.model.find_best_cell(memory, self._preprocess(search_crops), self._window)
         # copying to the CPU waits for the GPU, so the caller's clock shows the real time
-        return split_head_maps(HeadMaps(*(values.cpu() for values in maps)))
+        score, cell, size, offset = (values.cpu().numpy() for values in found)
+        return [NumpyBestCell(*each) for each in zip(score, cell.tolist(), size, offset, strict=True)]
 
     def _preprocess(self, crops: Sequence[ImageArray]) -> Tensor:
         """Convert crops to normalized images, shape (batch, 3, side, side)."""

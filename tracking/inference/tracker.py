@@ -21,7 +21,7 @@ from tracking.data.crops import (
 from tracking.data.pair import CropSizes
 
 if TYPE_CHECKING:  # torch; the network may be behind another runtime
-    from tracking.inference.backend import NumpyHeadMaps, TrackerNetwork
+    from tracking.inference.backend import NumpyOutputs, TrackerNetwork
 
 
 class Tracker:
@@ -115,7 +115,7 @@ class Tracker:
         self._last_crop = (place, frame.shape[1], frame.shape[0])
         return crop_window(frame, place, self.crop_sizes.search_size, self.crop_sizes.geometry)
 
-    def decode_box(self, maps: NumpyHeadMaps) -> FloatArray:
+    def decode_box(self, maps: NumpyOutputs) -> FloatArray:
         """Return the target's box from the maps of the region that ``crop_search_region`` returned.
 
         Args:
@@ -139,7 +139,7 @@ class Tracker:
         return self._box.copy()
 
 
-def decode_best_box(maps: NumpyHeadMaps, window: NDArray[np.float32]) -> list[float]:
+def decode_best_box(maps: NumpyOutputs, window: NDArray[np.float32]) -> list[float]:
     """Return the box at the cell with the highest weighted score, like ``center_head.decode_boxes`` but in numpy.
 
     Args:
@@ -149,11 +149,11 @@ def decode_best_box(maps: NumpyHeadMaps, window: NDArray[np.float32]) -> list[fl
     Returns:
         Center x, center y, width and height as fractions of the crop's side.
     """
-    grid = maps.score.shape[-1]
-    row, column = divmod(int((maps.score * window).argmax()), grid)
+    grid, best = maps.score.shape[-1], maps.choose_cell(window)
+    row, column = divmod(best.cell, grid)
     # x before y, as in the maps; float32 throughout, so that the result is the same as in torch
-    corner = np.array([column, row], np.float32) + maps.offset[:, row, column]
-    return [*(corner / np.float32(grid)).tolist(), *maps.size[:, row, column].tolist()]
+    corner = np.array([column, row], np.float32) + best.offset
+    return [*(corner / np.float32(grid)).tolist(), *best.size.tolist()]
 
 
 def to_rgb_array(image: Any) -> ImageArray:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tracking.models.cell_window import apply_tower, gather_windows
 from tracking.models.group_batch_norm import GroupBatchNorm2d
 from tracking.models.norm_groups import DEFAULT_NORM_GROUP
 
@@ -21,6 +22,22 @@ class HeadMaps(NamedTuple):
     """
 
     score: Tensor
+    size: Tensor
+    offset: Tensor
+
+
+class BestCell(NamedTuple):
+    """What a box needs of the head's outputs: the score of every cell, and size and offset at the best one.
+
+    Attributes:
+        score: probability that the cell holds the target's center, in (0, 1), shape (batch, G, G).
+        cell: index of the best cell, row * G + column, shape (batch,).
+        size: width and height of the target as fractions of the crop's side, in (0, 1), shape (batch, 2).
+        offset: x and y of the center from the cell's index, in cells, shape (batch, 2).
+    """
+
+    score: Tensor
+    cell: Tensor
     size: Tensor
     offset: Tensor
 
@@ -60,6 +77,21 @@ class CenterHead(nn.Module):
             # no sigmoid: the offset is a distance in cells, which is not confined to (0, 1)
             self.offset(features).float(),
         )
+
+    def predict_best_cell(self, features: Tensor, window: Tensor) -> BestCell:
+        """Compute all scores, and size and offset at the best cell only: the same numbers without the rest of the maps.
+
+        Only for evaluation, where batch norm takes each cell alone.
+
+        Args:
+            features: shape (batch, channels, G, G).
+            window: weights of the cells for the choice of the best one, shape (G, G).
+        """
+        score = _clamped_sigmoid(self.score(features))[:, 0]
+        cells = (score * window).flatten(1).argmax(1)
+        windows, inside = gather_windows(features, cells)
+        size, offset = (apply_tower(tower, windows, inside) for tower in (self.size, self.offset))
+        return BestCell(score, cells, _clamped_sigmoid(size), offset.float())
 
 
 def decode_boxes(score_map: Tensor, head_maps: HeadMaps) -> Tensor:

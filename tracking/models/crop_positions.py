@@ -99,3 +99,20 @@ def join_rotations(template: Tensor, search: Tensor) -> Tensor:
     if search.ndim > template.ndim:
         template = (template if template.ndim == 3 else template[None]).expand(len(search), -1, -1, -1)
     return torch.cat([template, search], -2)
+
+
+def gather_tokens(tokens: Tensor, token_indices: Tensor) -> Tensor:
+    """Return some tokens of each image.
+
+    Args:
+        tokens: shape (batch, tokens, channels).
+        token_indices: indices of the tokens of each image, shape (batch, kept tokens).
+
+    Returns:
+        Shape (batch, kept tokens, channels).
+    """
+    batch, count, channels = tokens.shape
+    # Whole rows of one list over all images: runtimes copy these at once, and single elements one by one.
+    first = torch.arange(batch, device=tokens.device)[:, None] * count
+    rows = tokens.reshape(batch * count, channels).index_select(0, (token_indices + first).flatten())
+    return rows.reshape(batch, -1, channels)

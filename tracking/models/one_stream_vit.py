@@ -28,6 +28,7 @@ from backbones.architectures.rpe import RelPosAttention
 from tracking.models.compatibility import require_plain_vit
 from tracking.models.crop_positions import (
     compute_rotation,
+    gather_tokens,
     is_constant,
     join_rotations,
     resize_pos_embed,
@@ -155,8 +156,36 @@ class OneStreamViT(nn.Module):
             Features of the search tokens row by row, shape (batch, search_grid ** 2, channels); zeros where a token was
             dropped.
         """
+        # as in OSTrack's code, whose operations are the published ones
+        return self._run_blocks(self.embed_template(template), search, with_last_template=True)
+
+    def embed_template(self, template: Tensor) -> Tensor:
+        """Embed the patches of a template, which is the same for every search region.
+
+        Args:
+            template: normalized template crops, shape (batch, 3, side, side).
+
+        Returns:
+            Shape (batch, template_grid ** 2, channels).
+        """
+        return self._embed_patches(template, True)
+
+    def forward_embedded(self, template_tokens: Tensor, search: Tensor) -> Tensor:
+        """Compute the same features as ``forward`` from an embedded template.
+
+        Args:
+            template_tokens: the result of ``embed_template``.
+            search: normalized search crops, shape (batch, 3, side, side).
+
+        Returns:
+            Features of the search tokens row by row, shape (batch, search_grid ** 2, channels).
+        """
+        return self._run_blocks(template_tokens, search, with_last_template=False)
+
+    def _run_blocks(self, template_tokens: Tensor, search: Tensor, *, with_last_template: bool) -> Tensor:
+        """Run both images through all blocks; the template's tokens are read by nobody after the last attention."""
         # (batch, template + search tokens, channels), the template first
-        tokens = torch.cat([self._embed_patches(template, True), self._embed_patches(search, False)], 1)
+        tokens = torch.cat([template_tokens, self._embed_patches(search, False)], 1)
         # places holds the grid index of each remaining search token, so that features can return to their cells
         count, places = self.template_grid**2, self._all_token_indices(search)
         rotations = self._block_rotations(True), self._block_rotations(False)
@@ -167,9 +196,15 @@ class OneStreamViT(nn.Module):
             if template_rotation is not None and search_rotation is not None:
                 rotation = join_rotations(template_rotation, rotate_kept_tokens(search_rotation, places))
             q, k, v = project_qkv(block.attn, normed, rotation)
+            center_query = q[:, :, self.center_index : self.center_index + 1]
             search_bias = self._search_bias(block.attn, places, count)
             bias = self._joint_bias(block.attn, search_bias, count)
-            if self.asymmetric_attention:
+            if number == len(self.vit.blocks) - 1 and not with_last_template:
+                # only the keys and values of the template are needed
+                tokens, normed = tokens[:, count:], normed[:, count:]
+                out = compute_attention(block.attn, q[:, :, count:], k, v, search_bias)
+                count = 0
+            elif self.asymmetric_attention:
                 # two calls: template queries see the template only, search queries see everything
                 first = None if bias is None else bias[:, :, :count, :count]
                 head = compute_attention(block.attn, q[:, :, :count], k[:, :, :count], v[:, :, :count], first)
@@ -179,7 +214,6 @@ class OneStreamViT(nn.Module):
             tokens = add_attention(block, tokens, merge_heads(block.attn, out, normed))
             # between attention and MLP, so that the MLP is not computed for dropped tokens
             if number in self.ce_blocks:
-                center_query = q[:, :, self.center_index : self.center_index + 1]
                 kept, places = self._eliminate_tokens(block.attn, center_query, k, tokens[:, count:], places)
                 tokens = torch.cat([tokens[:, :count], kept], 1)
             tokens = add_mlp(block, tokens)
@@ -290,8 +324,7 @@ class OneStreamViT(nn.Module):
         row = logits.softmax(-1).mean(1)[:, 0, -tokens.shape[1] :]
         # a stable sort, so that equal attention gives the same tokens on every device
         best = row.argsort(dim=1, descending=True, stable=True)[:, :count]
-        picked = tokens.gather(1, best[..., None].expand(-1, -1, tokens.shape[2]))
-        return picked, token_indices.gather(1, best)
+        return gather_tokens(tokens, best), token_indices.gather(1, best)
 
     def _all_token_indices(self, search: Tensor) -> Tensor:
         """Return the grid indices of all search tokens, shape (batch, search tokens)."""

@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from tracking.models.candidate_elimination import CandidateElimination
-from tracking.models.center_head import CenterHead, HeadMaps, decode_boxes, gather_boxes
+from tracking.models.center_head import BestCell, CenterHead, HeadMaps, decode_boxes, gather_boxes
 from tracking.models.losses import average_group_loss, cxcywh_to_xyxy, giou_loss
 from tracking.models.norm_groups import DEFAULT_NORM_GROUP
 from tracking.models.one_stream_vit import OneStreamViT, TemplateKV
@@ -162,6 +162,29 @@ class TrackerModel(BaseModel):
         self._set_keep_ratio()
         return self._apply_head(self.backbone.forward_cached(template_kv, search))
 
+    def embed_template(self, template: Tensor) -> Tensor:
+        """Embed the patches of normalized templates for ``find_best_cell``; without asymmetric attention.
+
+        Args:
+            template: normalized template crops, shape (batch, 3, side, side).
+        """
+        return self.backbone.embed_template(template)
+
+    def find_best_cell(self, memory: Tensor | list[TemplateKV], search: Tensor, window: Tensor) -> BestCell:
+        """Compute what a box needs: the scores, and size and offset at the best cell. Only for evaluation.
+
+        Args:
+            memory: the result of ``encode_template`` with asymmetric attention, else that of ``embed_template``.
+            search: normalized search crops, shape (batch, 3, side, side).
+            window: weights of the cells for the choice of the best one, shape (G, G).
+        """
+        self._set_keep_ratio()
+        if isinstance(memory, Tensor):
+            tokens = self.backbone.forward_embedded(memory, search)
+        else:
+            tokens = self.backbone.forward_cached(memory, search)
+        return self.head.predict_best_cell(self._to_feature_map(tokens), window)
+
     def _compute_maps(self, template: Tensor, search: Tensor) -> HeadMaps:
         self._set_keep_ratio()
         return self._apply_head(self.backbone(template, search))
@@ -172,10 +195,13 @@ class TrackerModel(BaseModel):
             self.backbone.keep_ratio = self.train_keep_ratio if self.training else self.candidate_elimination.keep_ratio
 
     def _apply_head(self, tokens: Tensor) -> HeadMaps:
-        grid = self.backbone.search_grid
-        # tokens (batch, G * G, channels) -> feature map (batch, channels, G, G)
-        maps: HeadMaps = self.head(tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid))
+        maps: HeadMaps = self.head(self._to_feature_map(tokens))
         return maps
+
+    def _to_feature_map(self, tokens: Tensor) -> Tensor:
+        """Turn tokens (batch, G * G, channels) into a feature map (batch, channels, G, G)."""
+        grid = self.backbone.search_grid
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, grid, grid)
 
     def _compute_losses(self, maps: HeadMaps, box: Tensor) -> dict[str, Tensor]:
         """Compute the weighted losses and the mean IoU from the maps and the true boxes."""

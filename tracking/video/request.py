@@ -23,7 +23,8 @@ class TrackVideoRequest:
         init_boxes: x, y, width, height of each target in the first frame in pixels, or ``select``; empty: one target,
             from the folder's ``groundtruth.txt``, which is not opened otherwise.
         run_dir: folder of a finished tracking run, whose tracker is used.
-        runtime: runtime of the tracker; ``None``: the runtime that the run itself used, torch for a checkpoint.
+        runtime: runtime of the tracker; ``None``: that of the run if it is not torch, else the fastest that is
+            installed, in f32 (``tracking.video.fastest_runtime``), unless ``precision`` is given.
         precision: precision of the runtime; ``None``: the run's own with the run's own runtime, else ``f32``.
         checkpoint: a checkpoint of OSTrack's code, instead of ``run_dir``.
         backbone: the plain ViT of that checkpoint.

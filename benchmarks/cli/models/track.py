@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     # argparse has no such rule and Python callers need the same check.
     text = "folder of a finished tracking run, whose tracker is used"
     parser.add_argument("--run", type=Path, metavar="RUN", help=text)
-    text = "runtime of the tracker; a checkpoint is exported first; default: the runtime of the run, else torch"
+    text = "runtime of the tracker; default: that of the run if it is not torch, else the fastest installed, in f32"
     parser.add_argument("--runtime", choices=RUNTIMES, help=text)
     parser.add_argument("--precision", choices=PRECISIONS, help="precision of the runtime; default: f32")
     text = "instead of --run: a checkpoint of the OSTrack code"

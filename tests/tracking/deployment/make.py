@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import json
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from deployment.export_folder import hash_files
 from deployment.formats import RUNTIME_BY_FORMAT, ExportFormat
-from deployment.manifest import ExportOrigin
+from deployment.manifest import MANIFEST_FILENAME, ExportOrigin
+from deployment.onnx_export import ExportGraph, export_onnx
 from engine.evaluation.model_source import Precision
 from tests.tracking.make import make_tracker_model
 from tracking.data.pair import CropSizes
@@ -49,8 +56,8 @@ def make_variant(variant: str) -> TrackerModel:
 
 
 @functools.cache
-def export_variant(variant: str, format_: ExportFormat) -> dict[str, bytes]:
-    return build_export_files(make_variant(variant), SIZES, format_, "f32")
+def export_variant(variant: str, format_: ExportFormat, precision: Precision = "f32") -> dict[str, bytes]:
+    return build_export_files(make_variant(variant), SIZES, format_, precision)
 
 
 def export_onnx_variant(variant: str) -> dict[str, bytes]:
@@ -60,5 +67,32 @@ def export_onnx_variant(variant: str) -> dict[str, bytes]:
 def load_variant_network(
     variant: str, format_: ExportFormat, precision: Precision = "f32", threads: int = 1
 ) -> ExportedNetwork:
-    files, grid = export_variant(variant, format_), make_variant(variant).backbone.search_grid
+    files, grid = export_variant(variant, format_, precision), make_variant(variant).backbone.search_grid
     return build_exported_network(files, RUNTIME_BY_FORMAT[format_], precision, threads, grid)
+
+
+class MapsModule(torch.nn.Module):
+    """The one graph of exports before there was a best cell: both crops to all maps."""
+
+    def __init__(self, model: TrackerModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, template: torch.Tensor, search: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        crops = (self.model.normalize_images(each.permute(0, 3, 1, 2)) for each in (template, search))
+        return tuple(self.model(*crops))
+
+
+def write_earlier_export(folder: Path, exported: Path) -> Path:
+    """Write the plain variant as earlier versions did, with the manifest of today's export without its new field."""
+    crops = {
+        name: torch.zeros(1, side, side, 3, dtype=torch.uint8) for name, side in (("template", 32), ("search", 64))
+    }
+    module = MapsModule(copy.deepcopy(make_variant("plain")))
+    files = {"tracker.onnx": export_onnx(ExportGraph(module, crops, ("score", "size", "offset")))}
+    manifest = json.loads((exported / MANIFEST_FILENAME).read_text()) | {"files": hash_files(files)}
+    del manifest["outputs"]
+    folder.mkdir()
+    (folder / "tracker.onnx").write_bytes(files["tracker.onnx"])
+    (folder / MANIFEST_FILENAME).write_text(json.dumps(manifest))
+    return folder

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.cli.main import main
 from deployment.int8 import find_float_nodes
 from deployment.manifest import MANIFEST_FILENAME
+from deployment.onnx_export import export_onnx
 from deployment.packages import import_package
 from engine.data import photographs
 from foundation.errors import BenchError, UserError
@@ -23,16 +24,17 @@ from tests.tracking.deployment.make import (
     ORIGIN,
     SIZES,
     VARIANTS,
-    export_onnx_variant,
     make_variant,
+    write_earlier_export,
 )
 from tests.tracking.make import make_tracker_model
 from tracking.data.mini_lasot import ensure_mini_lasot
 from tracking.deployment import calibration, export
 from tracking.deployment.export import ensure_export, export_model, export_run
+from tracking.deployment.graphs import build_export_graphs
 from tracking.deployment.load import find_exported_tracker, load_exported_network, require_tracker_runtime
 from tracking.deployment.manifest import TrackerParity, read_tracker_export
-from tracking.deployment.parity import require_parity
+from tracking.deployment.parity import load_parity_videos, require_parity
 from tracking.evaluate_run import evaluate_run, load_tracker
 from tracking.inference.run_files import load_torch_factory
 from tracking.protocols import CONFIGS
@@ -144,7 +146,7 @@ def test_int8_keeps_the_tracker_and_is_calibrated_on_training_photographs(
     sizes = [
         sum(len(content) for content in read_tracker_export(run / "export" / name)[1].values()) for name in _EXPORTS
     ]
-    assert sizes[1] < 0.6 * sizes[0]
+    assert sizes[1] < 0.65 * sizes[0]  # of a network this small much is the graph itself
 
 
 _EXPORTS = ("onnx-f32", "onnx-int8")
@@ -153,13 +155,14 @@ _EXPORTS = ("onnx-f32", "onnx-int8")
 def test_int8_is_for_linear_layers_and_the_heads_convolutions() -> None:
     skip_without_runtime("onnx")
     onnx = import_package("onnx")
-    f32 = onnx.load_model_from_string(export_onnx_variant("plain")["tracker"]).graph
+    graphs = build_export_graphs(make_variant("plain"), "int8")
+    f32 = onnx.load_model_from_string(export_onnx(graphs["recall"])).graph
     kept = set(find_float_nodes(f32, calibration.TRACKER_FLOAT_RULES))
     taken = [node for node in f32.node if node.op_type in ("MatMul", "Conv") and node.name not in kept]
     blocks, towers = len(make_variant("plain").backbone.vit.blocks), 3
     assert len([node for node in taken if node.op_type == "MatMul"]) == 4 * blocks
     assert len([node for node in taken if node.op_type == "Conv"]) == 4 * towers
-    embeddings = 2
+    embeddings = 1  # that of the template is in the other graph
     assert len(kept) == 2 * blocks + embeddings + towers
 
 
@@ -175,7 +178,7 @@ def test_changed_files_are_refused(exported: Path) -> None:
     model.write_bytes(content)
     for before, after, said in (
         ('"recall.onnx"', '"../recall.onnx"', "the files are not those of remember and recall in the format onnx"),
-        ('"asymmetric_attention": true', '"asymmetric_attention": false', "the files are not those of tracker"),
+        ('"best cell"', '"best"', "outputs"),
         ('"runtime": "onnxruntime"', '"runtime": "openvino"', "the format onnx is not that of the runtime openvino"),
         ('"grid"', '"gird"', "gird: unknown field"),
         ('"schema_version": 2', '"schema_version": 3', "schema_version"),
@@ -206,6 +209,21 @@ def test_an_export_of_the_first_schema_version_is_read_on(exported: Path) -> Non
         path.write_text(path.read_text().replace(before, after))
     assert read_tracker_export(exported)[0] == now
     assert load_exported_network(exported, "onnxruntime").runtime == "onnxruntime"
+
+
+def test_an_export_of_all_maps_is_tracked_as_before(tmp_path: Path) -> None:
+    """One graph without a best cell, as earlier versions wrote it, gives the boxes of an export of today."""
+    skip_without_runtime("onnx")
+    today = export_model(make_variant("plain"), SIZES, ORIGIN, "onnx", "f32", tmp_path).folder
+    earlier = write_earlier_export(tmp_path / "earlier", today)
+    boxes = []
+    for folder in (today, earlier):
+        tracker = find_exported_tracker(folder, "onnxruntime", threads=1)()
+        video = load_parity_videos()[0]
+        tracker.init(video.read_frame(0), video.boxes[0])
+        boxes.append([tracker.update(video.read_frame(number)) for number in range(1, 5)])
+    assert np.abs(np.array(boxes[0]) - np.array(boxes[1])).max() <= 1e-3
+    assert {path.name for path in today.iterdir()} == {MANIFEST_FILENAME, "recall.onnx", "remember.onnx"}
 
 
 def test_what_was_not_exported_so_is_refused_with_the_command(exported: Path, run: Path) -> None:
@@ -288,7 +306,7 @@ def test_a_refused_export_leaves_what_was_there(exported: Path, monkeypatch: pyt
         parameter.data += 0.01
     before = {path.name: path.read_bytes() for path in exported.iterdir()}
     ours = export.build_export_graphs
-    monkeypatch.setattr(export, "build_export_graphs", lambda model: ours(other))
+    monkeypatch.setattr(export, "build_export_graphs", lambda model, precision: ours(other, precision))
     for out in (exported.parent, exported.parent / "new"):
         with pytest.raises(BenchError, match="differs from PyTorch's network"):
             export_model(make_variant("asymmetric attention"), SIZES, ORIGIN, "onnx", "f32", out)

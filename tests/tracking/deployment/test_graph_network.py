@@ -26,6 +26,7 @@ from tests.tracking.deployment.make import (
 )
 from tests.tracking.make import MEAN, STD
 from tests.tracking.models.test_rotary_vit import make_vit
+from tracking.data.crops import make_hann_window
 from tracking.deployment.export import build_export_files
 from tracking.deployment.graph_network import build_exported_network
 from tracking.deployment.graphs import build_export_graphs
@@ -34,6 +35,7 @@ from tracking.inference.backend import TorchNetwork
 from tracking.models.tracker_model import TrackerModel
 
 CROPS = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+WINDOW = make_hann_window(8).astype(np.float32)
 TEMPLATE = np.ascontiguousarray(CROPS[0, :32, :32])
 
 
@@ -84,6 +86,10 @@ def test_bf16_is_said_to_be_bf16() -> None:
     maps = [network.predict_maps([network.encode_template(TEMPLATE)], [CROPS[1]])[0] for network in (half, exact)]
     apart = np.abs(maps[0].score - maps[1].score).max()
     assert 1e-5 < apart < 0.2 and half.precision == "bf16"
+    # The scores are not rounded to bf16, the upper 16 bits of a float, which would make many equal; nor is the choice.
+    assert ((maps[0].score.view(np.uint32) & 0xFFFF) != 0).mean() > 0.9
+    for each in maps:
+        assert each.choose_cell(WINDOW).cell == (each.score * WINDOW).argmax()
 
 
 def test_exporting_leaves_the_model_as_it_is() -> None:
