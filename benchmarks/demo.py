@@ -24,7 +24,7 @@ DEMO_CELLS = (
 """Task, backbone, protocol, seed. What takes a second gets three seeds, so that its boards have ranks."""
 
 DEMO_TIERS: Mapping[tuple[str, str], Tier] = {("digits", "finetune"): "short"}
-"""Cells with a shortened schedule: forty epochs of the digits would take a quarter of the demo, and ten show the same."""
+"""Cells with a shortened schedule: forty epochs of the digits would take a quarter of the demo; ten show the same."""
 
 FEW_LABELS_FRACTION = 0.1
 """Share of the digits' training labels that the two cells about pre-training fine-tune on."""

@@ -40,10 +40,10 @@ class Measured(NamedTuple):
 
 
 def run_command(words: list[str]) -> None:
-    """Run ``bench`` with its output sent to nowhere; a verification of made-up records fails, which is no error here."""
+    """Run ``bench`` with its output sent to nowhere; a verification of made-up records fails, as it should."""
     from benchmarks.cli.main import main
 
-    with open(os.devnull, "w", encoding="utf-8") as nowhere, mock.patch("sys.stdout", nowhere):
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, mock.patch("sys.stdout", nowhere):
         if main(words) not in (0, 1):
             raise SystemExit(f"bench {' '.join(words)} failed")
 
