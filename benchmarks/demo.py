@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from benchmarks.resolve_cell import CellRequest
 from benchmarks.run_cell import CellResult, run_cell
 from pretraining.task import PretrainTask
+from results.records.record import Tier
 
 DEMO_CELLS = (
     *(
@@ -21,6 +22,9 @@ DEMO_CELLS = (
     ("mini_lasot", "vit_pico", "fast64", 0),
 )
 """Task, backbone, protocol, seed. What takes a second gets three seeds, so that its boards have ranks."""
+
+DEMO_TIERS: Mapping[tuple[str, str], Tier] = {("digits", "finetune"): "short"}
+"""Cells with a shortened schedule: forty epochs of the digits would take a quarter of the demo; ten show the same."""
 
 FEW_LABELS_FRACTION = 0.1
 """Share of the digits' training labels that the two cells about pre-training fine-tune on."""
@@ -43,8 +47,24 @@ def run_demo_cells(settings: Mapping[str, Any]) -> DemoCells:
     Args:
         settings: fields of ``CellRequest`` that are the same for every cell (``out``, ``device`` ...).
     """
+    from backbones.cost.measure_cost import share_measurements  # imports torch
+
+    with share_measurements():
+        return _run_cells(settings)
+
+
+def _run_cells(settings: Mapping[str, Any]) -> DemoCells:
     cells = [
-        run_cell(CellRequest(task=task, backbone=backbone, protocol=protocol, seed=seed, **settings))
+        run_cell(
+            CellRequest(
+                task=task,
+                backbone=backbone,
+                protocol=protocol,
+                seed=seed,
+                tier=DEMO_TIERS.get((task, protocol), "full"),
+                **settings,
+            )
+        )
         for task, backbone, protocol, seed in DEMO_CELLS
     ]
     pretraining = run_cell(

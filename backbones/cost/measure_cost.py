@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -25,6 +28,23 @@ WARMUP_SECONDS = 0.1
 
 MAX_BATCH_SIZE = 16
 
+_SHARED: ContextVar[dict[tuple[Any, ...], dict[str, Any]] | None] = ContextVar("shared measurements", default=None)
+"""What was measured inside ``share_measurements``, by what decides it; ``None`` outside."""
+
+
+@contextmanager
+def share_measurements() -> Iterator[None]:
+    """Measure each model once for all runs inside, which follow one another on one machine within minutes.
+
+    ``bench demo`` runs two backbones under several protocols and seeds; measuring each run anew would take a fifth of
+    its time. A run that a user asks for is measured by itself, because hours may lie between two of those.
+    """
+    token = _SHARED.set({})
+    try:
+        yield
+    finally:
+        _SHARED.reset(token)
+
 
 def measure_efficiency(
     model: nn.Module, input_size: tuple[int, int, int], device: str, *, with_timing: bool
@@ -45,6 +65,17 @@ def measure_efficiency(
         The fields of a record's ``cost.efficiency``. Throughput is measured at the largest power of two up to
         ``MAX_BATCH_SIZE`` for which ``MIN_PASSES`` batches fit into ``TIMED_SECONDS``.
     """
+    # the modules and their sizes decide the cost, which repr() writes; the values of the weights make no difference
+    key = (repr(model), input_size, device, with_timing, torch.get_num_threads())
+    shared = _SHARED.get()
+    if shared is None:
+        return _measure_once(model, input_size, device, with_timing)
+    if key not in shared:
+        shared[key] = _measure_once(model, input_size, device, with_timing)
+    return copy.deepcopy(shared[key])
+
+
+def _measure_once(model: nn.Module, input_size: tuple[int, int, int], device: str, with_timing: bool) -> dict[str, Any]:
     # A generator of its own, and the others put back: the run draws the same random numbers with and without this.
     image = torch.randn(1, *input_size, generator=torch.Generator().manual_seed(0))
     with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):

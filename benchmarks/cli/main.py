@@ -17,6 +17,7 @@ from typing import NoReturn
 
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
+from benchmarks.cli.loading_note import announce_loading
 from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
@@ -108,7 +109,8 @@ def _run_verb(options: argparse.Namespace) -> int:
         if hasattr(options, "launcher"):
             # before the verb: what it imports reads the variables that are checked and set here
             apply_launcher(options.launcher)
-        return _end_with_flush(int(load_verb(options.verb).main(options)))
+        with announce_loading():
+            return _end_with_flush(int(load_verb(options.verb).main(options)))
     except ClosedOutputError:
         return _drop_unwritten_output(1)
     # the last handler: a sentence instead of a trace; a plug-in that calls sys.exit(0) would look like success

@@ -6,14 +6,15 @@ with scikit-learn.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import random
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from engine.data.item_limits import balance_indices, mark_limit
 from foundation.errors import DataError
@@ -65,9 +66,9 @@ def load_digits_data() -> DigitsData:
     Raises:
         DataError: scikit-learn does not contain the expected 1,797 images.
     """
-    raw = load_digits()
+    counts, labels = _read_shipped_digits()
     # the pixels are counts from 0 to 16
-    images, labels = (raw.images / 16.0).astype(np.float32), raw.target.astype(np.int64)
+    images = (counts / 16.0).astype(np.float32)
     if images.shape != (NUM_IMAGES, 8, 8) or sorted(set(labels.tolist())) != list(range(NUM_CLASSES)):
         raise DataError(f"scikit-learn's digits should be {NUM_IMAGES} images of 10 classes, found {images.shape}")
     splits: dict[str, list[int]] = {"train": [], "val": [], "test": []}
@@ -80,6 +81,24 @@ def load_digits_data() -> DigitsData:
     splits = {name: sorted(members) for name, members in splits.items()}
     digest = hashlib.sha256(images.tobytes() + labels.tobytes() + repr(sorted(splits.items())).encode())
     return DigitsData(images, labels, splits, digest.hexdigest())
+
+
+def _read_shipped_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return pixels, (n, 8, 8), and labels, (n,), as scikit-learn's ``load_digits`` has them.
+
+    An answer from a record needs the digits for their fingerprint alone, and the import of scikit-learn takes three
+    times as long as all of the rest. So the table that ``load_digits`` reads is read here, wherever it lies there.
+    """
+    package = find_spec("sklearn")
+    file = Path(package.origin).parent / "datasets/data/digits.csv.gz" if package and package.origin else None
+    if file is None or not file.is_file():
+        from sklearn.datasets import load_digits  # a release that keeps the table elsewhere
+
+        raw = load_digits()
+        return raw.images, raw.target.astype(np.int64)
+    with gzip.open(file, "rt", encoding="ascii") as text:
+        table = np.loadtxt(text, delimiter=",")  # 64 pixels and the label in each row
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 class DigitsDataset:
@@ -154,6 +173,8 @@ def upsample_image(image: NDArray[np.float32], size: int, dx: float, dy: float) 
         size: side of the output, pixels.
         dx, dy: shift to the right and down, output pixels.
     """
+    import cv2  # here, because the fingerprint of the data needs no picture
+
     scale = size / image.shape[0]
     # x_out + 0.5 = scale * (x_in + 0.5), so x_out = scale * x_in + 0.5 * scale - 0.5
     offset = 0.5 * scale - 0.5

@@ -29,6 +29,7 @@ from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
+from results.records.shared_parts import PartPool
 
 RECORD_FILE = "record.json"
 LOCK_FILE = ".lock"
@@ -118,12 +119,12 @@ def scan_runs(roots: Iterable[Path]) -> ScanResult:
     """
     records: list[tuple[Path, Record]] = []
     faults: list[str] = []
-    roots = list(roots)
+    roots, pool = list(roots), PartPool()
     for root in roots:
         require_store(root)
         for folder in list_run_folders(root, faults):
             try:
-                records.append((folder, read_record(folder)))
+                records.append((folder, pool.share_parts(read_record(folder))))
             except RecordError as error:
                 faults.append(str(error))
     saved = scan_timings(list_stores(roots, (folder for folder, _ in records)))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import betainc
 
 from foundation.array_types import FloatArray, IntArray
 from results.records.record import CONFIDENCE_LEVEL
@@ -76,8 +76,10 @@ def mcnemar_test(only_first: IntArray, only_second: IntArray) -> FloatArray:
     [0.125, 1.0]
     """
     # of the items on which the two differ, half are expected on each side: 2 P(X <= min), X ~ Binomial(n, 1 / 2)
-    both = only_first + only_second
-    found = 2 * binom.cdf(np.minimum(only_first, only_second), both, 0.5)
+    # = 2 I_(1/2)(n - min, min + 1), the incomplete beta function; within 4e-15 of scipy.stats.binom, which takes half a
+    # second to import
+    fewer, more = np.minimum(only_first, only_second), np.maximum(only_first, only_second)
+    found = 2 * betainc(more, fewer + 1, 0.5)
     # the probability of more than a thousand items on one side is below the range of a double
     return np.asarray(np.clip(found, SMALLEST_P_VALUE, 1.0))
 

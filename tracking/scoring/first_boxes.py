@@ -194,15 +194,18 @@ def _match_other_sequences(
     by_length: dict[int, list[SequenceGroundTruth]] = {}
     for truth in ground_truths:
         by_length.setdefault(len(truth.boxes), []).append(truth)
+    # arrays once per length: made anew for each far box, they would take most of the time of a set of 10,000 sequences
+    names = {length: np.array([truth.name for truth in group]) for length, group in by_length.items()}
+    firsts = {length: np.array([truth.boxes[0] for truth in group]) for length, group in by_length.items()}
     found: dict[str, str] = {}
     overlaps = 0.0
     for box, truth in zip(boxes, truths, strict=True):
-        others = [other for other in by_length[len(truth.boxes)] if other.name != truth.name]
-        firsts = np.array([other.boxes[0] for other in others]).reshape(-1, 4)
-        repeated = np.repeat(box[None], len(others), axis=0)
-        if _is_near(repeated, firsts).any():
-            overlap = _measure_overlap(repeated, firsts)
-            found[truth.name] = others[int(overlap.argmax())].name
+        length = len(truth.boxes)
+        others = names[length] != truth.name
+        repeated = np.broadcast_to(box, firsts[length].shape)
+        if (_is_near(repeated, firsts[length]) & others).any():
+            overlap = np.where(others, _measure_overlap(repeated, firsts[length]), -1.0)
+            found[truth.name] = str(names[length][int(overlap.argmax())])
             overlaps += float(overlap.max())
     pairs = format_name_list([f"{name} has that of {other}" for name, other in found.items()])
     phrase = f"{len(found)} of them are the first box of another sequence of equal length: {pairs}"

@@ -209,7 +209,7 @@ def score_tracker(
     """
     expected_sequences = len(ground_truths) if expected_sequences is None else expected_sequences
     # a sequence is missing if it has no prediction, or if the set names it but its ground truth is not there
-    known = [truth.name for truth in ground_truths]
+    known = dict.fromkeys(truth.name for truth in ground_truths)  # found at once, also among 100,000
     # a dictionary keeps the order of the set and drops duplicates
     missing = tuple(
         name for name in dict.fromkeys([*sequence_names, *known]) if name not in predictions or name not in known

@@ -41,8 +41,18 @@ def test_fingerprint_sees_content_and_split(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.undo()
     raw = load_digits()
     raw.target[0] = 1
-    monkeypatch.setattr(digits_data, "load_digits", lambda: raw)
+    monkeypatch.setattr(digits_data, "_read_shipped_digits", lambda: (raw.images, raw.target))
     assert digits_data.load_digits_data().fingerprint != before
+
+
+@pytest.mark.parametrize("keeps_table", [True, False], ids=["table", "elsewhere"])
+def test_digits_are_those_of_scikit_learn(keeps_table: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from the table itself, and by ``load_digits`` where a release keeps the table elsewhere."""
+    if not keeps_table:
+        monkeypatch.setattr(digits_data, "find_spec", lambda name: None)
+    images, labels = digits_data._read_shipped_digits()
+    raw = load_digits()
+    assert np.array_equal(images, raw.images) and np.array_equal(labels, raw.target)
 
 
 def test_upsampling_equals_torch_inside() -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from foundation.errors import DataError, IncompleteError
 from tests.tracking.scoring.conftest import random_boxes
-from tracking.scoring import LASOT_OFFICIAL, SequenceGroundTruth, score_sequence, score_tracker
+from tracking.scoring import LASOT_OFFICIAL, SequenceGroundTruth, first_boxes, score_sequence, score_tracker
+from tracking.scoring.ground_truth import format_name_list
+from tracking.scoring.metrics import compute_iou
 from tracking.scoring.report import compute_score_differences, format_scores, rank_trackers, scores_to_dict
 
 TRUTHS = [
@@ -154,3 +156,30 @@ def test_first_boxes_far_from_the_ground_truth_are_named() -> None:
     boxes["cat-1"][0] += 300
     score = score_tracker("a", boxes, TRUTHS)
     assert score.notes == ("first box far from the ground truth (IoU < 0.5) in 1 sequences: cat-1",)
+
+
+def test_the_sequence_whose_first_box_was_stored_is_named() -> None:
+    """Against the definition, pair by pair: the other sequence of equal length whose first box overlaps most."""
+    generator = np.random.default_rng(0)
+    truths = []
+    for number in range(40):
+        corner = generator.uniform(0, 2000, 2)
+        boxes = np.tile([*corner, 30.0, 20.0], (5 + number % 2, 1))
+        truths.append(SequenceGroundTruth(f"thing-{number}", boxes, np.zeros(len(boxes), bool)))
+    # each far box is that of another sequence, of this length or of the other one, or near nothing
+    far = [truths[int(generator.integers(40))].boxes[0] + generator.uniform(-2, 2, 4) for _ in truths]
+    far[3] = np.array([9000.0, 9000.0, 5.0, 5.0])
+    expected = {}
+    for box, truth in zip(far, truths, strict=True):
+        overlaps = {
+            other.name: float(compute_iou(box[None], other.boxes[:1])[0])
+            for other in truths
+            if other.name != truth.name and len(other.boxes) == len(truth.boxes)
+        }
+        best = max(overlaps, key=lambda name: overlaps[name])
+        if overlaps[best] >= first_boxes.MIN_START_IOU:
+            expected[truth.name] = best
+    cause = first_boxes._match_other_sequences(np.array(far), truths, truths)
+    assert 10 < cause.num_boxes == len(expected) < 40
+    listed = format_name_list([f"{name} has that of {other}" for name, other in expected.items()])
+    assert cause.phrase.endswith(f"equal length: {listed}")
