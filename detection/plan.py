@@ -8,6 +8,7 @@ from typing import Any
 from backbones.norm_place import place_pooled_norm
 from backbones.refusals import PatchSizeError
 from backbones.weights import MEMORY_ARCHITECTURE
+from detection.idle_settings import SettingChanges, require_effects
 from detection.recipe import DetectionRecipe
 from engine.config import load_protocol
 from engine.data.item_limits import apply_item_limit
@@ -29,8 +30,8 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
         data_report: the result of the data check; it tells whether there is a val split.
 
     Raises:
-        ConfigError: invalid settings, or pieces or processes that would tear apart images whose losses are normalized
-            together.
+        ConfigError: invalid settings, changes without effect on this backbone, batch or data set, or pieces or
+            processes that would tear apart images whose losses are normalized together.
         UserError: a batch that the processes cannot share.
     """
     protocol = load_protocol(config_file, DetectionRecipe, request.tier, request.overrides)
@@ -39,6 +40,7 @@ def resolve_protocol(config_file: Path, request: RunRequest, data_report: DataRe
     require_even_batch(recipe.batch_size)
     require_whole_groups(recipe, recipe.norm_group, data_report.splits["train"], get_dist_info()[1], IMAGE_WORDS)
     arguments = _choose_backbone_arguments(request, recipe)
+    require_effects(SettingChanges(config_file, request, recipe, protocol.changed), arguments, data_report)
     fixes = list_schedule_fixes(recipe, count_steps_per_epoch(recipe, data_report.splits["train"]))
     # val2017 is the split that is reported, so nothing may be chosen there
     chosen = "choose the iteration on val" if "val" in data_report.splits else "take the last weights"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from engine.recipe import StrictConfig, TrainingRecipe
 from engine.settings.setting_types import BatchSize, Channels, Count, CountOrZero, Depth, Fraction, LayerIndex, Side
@@ -66,6 +66,12 @@ class DetectorSettings(StrictConfig):
     mask_convs: Depth = 4
     proposals: ProposalSettings = ProposalSettings()
 
+    @field_validator("global_blocks")
+    @classmethod
+    def _sort_blocks(cls, blocks: list[int] | None) -> list[int] | None:
+        # the same blocks in another order are the same network, and so the same id
+        return None if blocks is None else sorted(set(blocks))
+
 
 class DetectionInference(StrictConfig):
     """How detections are chosen, at one scale, without flips.
@@ -116,6 +122,8 @@ class DetectionRecipe(TrainingRecipe):
             # eval mode drops no paths, and these rates are the backbone's alone
             for name in ("drop_path", "optimizer.layer_decay", "optimizer.swin_layers", "optimizer.backbone_scale"):
                 idle[name] = "the backbone is frozen (frozen=true)"
+            # tables that start at zero and are not trained add zero
+            idle["model.rel_pos"] = "the backbone is frozen (frozen=true), and the tables start at zero"
         if self.model.window == 0:
             idle["model.global_blocks"] = "there are no windows (model.window=0): all blocks attend globally"
         return idle

@@ -197,6 +197,19 @@ class LrScheduleConfig(StrictConfig):
     milestones: list[Count] = Field(default=[], max_length=MAX_LISTED)
     gamma: Annotated[float, Field(gt=0, le=100)] = 0.1
 
+    def explain_idle_settings(self) -> dict[str, str]:
+        """Return why some settings have no effect beside the others, by dotted name; see ``ProtocolSettings``."""
+        shapes = {"power": {"poly"}, "milestones": {"step"}, "gamma": {"step"}, "end_lr": {"cosine", "poly"}}
+        idle = {
+            f"schedule.{name}": f"a schedule {self.name} does not use it"
+            for name, used_by in shapes.items()
+            if self.name not in used_by
+        }
+        if self.warmup == 0:
+            for name in ("warmup_start", "warmup_peak"):
+                idle[f"schedule.{name}"] = "there is no warm-up (schedule.warmup=0)"
+        return idle
+
 
 class TrainingRecipe(ProtocolSettings):
     """The settings of every training. A task's own recipe adds further settings.
@@ -287,14 +300,16 @@ class TrainingRecipe(ProtocolSettings):
     def explain_idle_settings(self) -> dict[str, str]:
         """Return why some settings have no effect beside the others, by dotted name."""
         idle, optimizer = super().explain_idle_settings(), self.optimizer
-        if self.schedule.warmup == 0:
-            idle["schedule.warmup_peak"] = "there is no warm-up (schedule.warmup=0)"
+        idle |= self.schedule.explain_idle_settings()
         if optimizer.weight_decay == 0:
-            idle["optimizer.decay_embeddings"] = idle["optimizer.decay_all"] = "optimizer.weight_decay is 0"
+            for name in ("decay_embeddings", "decay_all", "decay_rule"):
+                idle[f"optimizer.{name}"] = "optimizer.weight_decay is 0"
         elif optimizer.decay_all:
             idle["optimizer.decay_embeddings"] = "optimizer.decay_all decays everything"
         if optimizer.layer_decay == 1:
             idle["optimizer.swin_layers"] = "there is no layer decay (optimizer.layer_decay=1)"
+        for name in ("betas",) if optimizer.name == "SGD" else ("momentum", "nesterov"):
+            idle[f"optimizer.{name}"] = f"{optimizer.name} does not use it"
         return idle
 
     @property

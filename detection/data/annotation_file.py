@@ -41,6 +41,10 @@ class AnnotationFile(NamedTuple):
     notes: tuple[str, ...]
 
 
+_AREA_SHARES = (0.05, 1.5)
+"""Median share of its box that an object can fill."""
+
+
 class _Object(NamedTuple):
     """An object as it was read."""
 
@@ -218,6 +222,8 @@ class _AnnotationReader:
             is_crowd=np.array([each.is_crowd for each in objects], np.bool_),
             masks=masks if len(masks) == len(objects) else None,
         )
+        if note := describe_wrong_areas(columns):
+            notes.append(note)
         if repeated := count_repeated(columns):
             notes.append(f"{repeated:,} objects are there twice (same image, category and box): one of them is missed")
         return AnnotationFile(DetectionSplit(images, columns), categories, tuple(notes))
@@ -281,7 +287,11 @@ class _AnnotationReader:
         value = row.get(key)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MAX_ID:
             place = where if str(self.path) in where else f"{self.path}: {where}"
-            raise DataError(f"{place} has the {key} {shorten_value(value)}; write a whole number from 0 on")
+            is_whole = isinstance(value, str) and value.strip().isdecimal()
+            is_whole |= isinstance(value, float) and value.is_integer() and value >= 0
+            kind = "text" if isinstance(value, str) else "fraction"
+            hint = f" (a whole number written as a {kind}: convert all ids with int)" if is_whole else ""
+            raise DataError(f"{place} has the {key} {shorten_value(value)}{hint}; write a whole number from 0 on")
         return value
 
     def _read_box(self, value: Any, where: str) -> list[float]:
@@ -293,6 +303,26 @@ class _AnnotationReader:
                 "width, height, not two corners"
             )
         return [float(each) for each in value]
+
+
+def describe_wrong_areas(annotations: Annotations) -> str | None:
+    """Describe areas that cannot be pixels of the objects: AP by size goes by them, and by nothing else.
+
+    Args:
+        annotations: of a split.
+    """
+    covered = annotations.boxes[:, 2:].prod(1)
+    chosen = ~annotations.is_crowd & (covered > 0)
+    if chosen.sum() < 5:
+        return None
+    # a mask fills a part of its box; the median is 0.6 in COCO, and that of thin objects is not below a tenth
+    ratio = float(np.median(annotations.areas[chosen] / covered[chosen]))
+    if _AREA_SHARES[0] <= ratio <= _AREA_SHARES[1]:
+        return None
+    return (
+        f"the field area is {ratio:.2g} times the area of the box for half of the objects, and cannot be their square "
+        "pixels; AP by size goes by it and is wrong (AP itself is not)"
+    )
 
 
 def count_repeated(annotations: Annotations) -> int:

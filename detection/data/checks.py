@@ -25,6 +25,9 @@ SAMPLED_IMAGES = 50
 SAMPLED_HEADERS = 1_000
 """Images of each split whose headers are read before every run: a wrong size would else end it hours later."""
 
+BOXES_ALONE = "boxes alone: there is no mask AP"
+"""Note on a data set without masks."""
+
 AnnotationComparer = Callable[[DetectionDataset], Sequence[str]]
 
 
@@ -51,7 +54,7 @@ def check_detection_data(
     _require_content(dataset, hashes)
     notes = [*dataset.notes, *(_describe_split(name, each) for name, each in dataset.splits.items())]
     if not dataset.has_masks:
-        notes.append("boxes alone: there is no mask AP")
+        notes.append(BOXES_ALONE)
     # before images are opened, as it is quicker
     for name, each in dataset.splits.items():
         _require_objects(dataset, name, each)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,11 @@ from results.statistics.group_jackknife import assign_groups
 
 OFFICIAL_IMAGES = 5_000
 """Images of val2017."""
+
+_PAIR_BYTES = 10_000
+_DETECTION_BYTES = 2_500
+"""What pycocotools and faster-coco-eval take for a pair of image and category, and for a detection (measured: 12 kB in
+all with one detection in a pair, and 60 kB for a pair of 13)."""
 
 _VAL_FILE = Path("annotations") / "instances_val2017.json"
 
@@ -67,6 +73,7 @@ def score_detection_set(request: ScoreRequest) -> DetectionScoreReport:
     # what may be meant but looks wrong: refused, unless the user insists
     doubts = _list_departures(request, truth)
     detections = read_results(request.results[0], truth.split, truth.categories)
+    _require_memory(request.results[0], truth, detections)
     doubts += list_doubts(truth.split, truth.categories, detections)
     if doubts and not request.partial:
         raise DataError(
@@ -107,6 +114,30 @@ def _list_departures(request: ScoreRequest, truth: AnnotationFile) -> list[str]:
         f"the ground truth has {found}, and val2017 has {OFFICIAL_IMAGES:,} images with {OFFICIAL_OBJECTS['test']:,} "
         "objects; score any other with bench score cocofolder --annotations FILE"
     ]
+
+
+def _require_memory(path: Path, truth: AnnotationFile, detections: DetectionColumns) -> None:
+    """Refuse what fills the memory of this machine: the system would end the process, or another one, without a word.
+
+    Raises:
+        DataError: scoring needs more memory than there is.
+    """
+    rows, count = truth.split.annotations, len(truth.categories)
+    # pycocotools keeps tables for each pair of an image and a category that has objects or detections
+    pairs = len(np.unique(np.r_[rows.images * count + rows.labels, detections.images * count + detections.labels]))
+    needed = pairs * _PAIR_BYTES + len(detections) * _DETECTION_BYTES
+    available = _read_memory()
+    if needed > available:
+        raise DataError(
+            f"scoring {len(detections):,} detections of {path} in {len(truth.split):,} images needs about "
+            f"{needed / 1e9:.0f} GB of memory, and this machine has {available / 1e9:.0f} GB; keep the 100 best of "
+            "each image, which is what COCO allows, or use a larger machine"
+        )
+
+
+def _read_memory() -> int:
+    """Return the bytes of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _make_report(

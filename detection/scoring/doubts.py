@@ -13,7 +13,15 @@ from pycocotools import mask as coco_mask
 
 from detection.data.ground_truth import Category, DetectionSplit
 from detection.scoring.detections import DetectionColumns
+from detection.scoring.plausibility import (
+    HIT_IOU,
+    MIN_DETECTIONS,
+    describe_falling_scores,
+    find_nearest_objects,
+    list_oddities,
+)
 from foundation.array_types import FloatArray, IntArray
+from foundation.display_text import shorten_value
 
 MAX_OUTSIDE_SHARE = 0.1
 """Share of boxes that reach outside of their image from which on they are not pixels of this image."""
@@ -30,6 +38,12 @@ RESIZED_SIDES = range(160, 1601, 32)
 
 MIN_RESIZED = 20
 """Detections that must show it before boxes are held for those of resized images; a few fit by chance."""
+
+MIN_SHOWN = 5
+"""Detections of a category from which on it is said which one it stands for."""
+
+MIN_EXCHANGED = 0.6
+"""Share of the best detections on an object whose category must be right if each category stands for another one."""
 
 LOW_FIT = 0.15
 """Mean IoU of the best detections with the objects of their category below which something may be wrong with them."""
@@ -52,7 +66,8 @@ def list_doubts(split: DetectionSplit, categories: Sequence[Category], detection
         return
     # detections with low scores lie on background, whatever their format is
     best = np.argsort(-detections.scores, kind="stable")[:TRIED_DETECTIONS]
-    if doubt := _find_category_doubt(split, categories, detections, best):
+    doubt = _find_category_doubt(split, categories, detections, best)
+    if doubt := doubt or _find_exchanged_doubt(split, categories, detections, best):
         yield doubt
     sizes = np.array([[image.width, image.height] for image in split.images], np.float64)[detections.images]
     if doubt := _find_format_doubt(split, detections, sizes, best):
@@ -95,6 +110,14 @@ def list_warnings(split: DetectionSplit, detections: DetectionColumns) -> Iterat
             f"an image has {most:,} detections: COCO allows {PER_IMAGE} an image, and the official code keeps "
             f"{PER_IMAGE} of each category, so AP is higher than that of the {PER_IMAGE} best"
         )
+    if len(detections) >= MIN_DETECTIONS:
+        order = np.argsort(-detections.scores, kind="stable")
+        best = order[:TRIED_DETECTIONS]
+        yield from list_oddities(split, detections, _select_boxes(detections, best), best)
+        half = min(TRIED_DETECTIONS, len(order) // 2)
+        ends = np.concatenate([order[:half], order[-half:]])
+        if warning := describe_falling_scores(split, detections.images[ends], _select_boxes(detections, ends)):
+            yield warning
 
 
 def _count_duplicates(detections: DetectionColumns) -> int:
@@ -134,6 +157,37 @@ def _find_category_doubt(
                 f"{start}; write the ids of the annotation file"
             )
     return None
+
+
+def _find_exchanged_doubt(
+    split: DetectionSplit, categories: Sequence[Category], detections: DetectionColumns, best: IntArray
+) -> str | None:
+    """Find categories that stand for others, as where they were counted in the alphabetical order of their names.
+
+    Which one stands for which is learned from one half of the images and tried on the other, so that chance gives it no
+    gain. A detector that confuses categories has several for one; here each must stand for another.
+    """
+    nearest = find_nearest_objects(split, detections.images[best], _select_boxes(detections, best))
+    hits = nearest.ious >= HIT_IOU
+    images, labels, truth = detections.images[best][hits], detections.labels[best][hits], nearest.labels[hits]
+    if len(labels) < MIN_DETECTIONS:
+        return None
+    counts = np.zeros((2, len(categories), len(categories)), np.int64)
+    np.add.at(counts, (images % 2, labels, truth), 1)
+    learned = counts[::-1].argmax(2)  # of the other half
+    share, other = float((labels == truth).mean()), float((learned[images % 2, labels] == truth).mean())
+    both = counts.sum(0)
+    common = np.flatnonzero(both.sum(1) >= MIN_SHOWN)
+    meant = both[common].argmax(1)
+    if other <= max(2 * share, MIN_EXCHANGED) or len(common) < 2 or len(np.unique(meant)) < 0.8 * len(common):
+        return None
+    pairs = [(categories[a], categories[b]) for a, b in zip(common.tolist(), meant.tolist(), strict=True) if a != b]
+    shown = ", ".join(f"{shorten_value(a.name)} ({a.id}) on {shorten_value(b.name)} ({b.id})" for a, b in pairs[:3])
+    return (
+        f"the categories look exchanged: {100 * share:.0f} % of the best detections on an object have its category, "
+        f"and {100 * other:.0f} % if each category stands for another one; those of {shown}. Were they counted in "
+        "another order, such as that of their names? Write the ids of the annotation file"
+    )
 
 
 def _find_format_doubt(

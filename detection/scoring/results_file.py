@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
 import numpy as np
@@ -122,14 +122,14 @@ class _ResultsReader:
         if not isinstance(row, dict):
             raise DataError(f"{where} is {shorten_value(row)} and not an object; write image_id, category_id, ...")
         # pycocotools stops at an unknown image with an assertion
-        image = _read_id(row, "image_id", where)
+        image = self._read_id(row, "image_id", where)
         if image not in self.places:
             raise DataError(
                 f"{where} is of image {image}, which is not among the {len(self.split):,} images of the ground truth; "
                 "score it against the annotations of the split that was searched"
             )
         # it drops an unknown category without a word; here all are counted, so that the message can name the cause
-        category = _read_id(row, "category_id", where)
+        category = self._read_id(row, "category_id", where)
         (self.known if category in self.labels else self.unknown)[category] += 1
         self.images.append(self.places[image])
         self.found_labels.append(self.labels.get(category, 0))
@@ -142,6 +142,31 @@ class _ResultsReader:
             self.masks.append(self._read_mask(mask, self.places[image], where))
         if max(len(self.boxes), len(self.masks)) <= place:
             raise DataError(f"{where} has neither a bbox nor a segmentation; write one of them")
+
+    def _read_id(self, row: dict[str, Any], key: str, where: str) -> int:
+        value = row.get(key)
+        # pycocotools takes 42.0 for 42; a text would match nothing and be dropped
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            hint = self._explain_text(key, value) if isinstance(value, str) else ""
+            raise DataError(
+                f"{where} has the {key} {shorten_value(value)}{hint}; write the number of the annotation file"
+            )
+        return value
+
+    def _explain_text(self, key: str, value: str) -> str:
+        """Say what a text stands for in place of a number, after a look at all of them."""
+        by_name = {image.name: image.id for image in self.split.images}
+        by_name |= {PurePosixPath(name).stem: number for name, number in by_name.items()}
+        if key == "category_id":
+            by_name = {category.name: category.id for category in self.categories}
+        texts = [row.get(key) for row in _iterate_results(self.path) if isinstance(row, dict)]
+        if all(isinstance(each, str) and each.strip().isdecimal() and len(each) < 20 for each in texts):
+            return f" (a text, as all {len(texts):,} are, and all are whole numbers: convert them with int)"
+        if value in by_name:
+            return f" (a text: a name of which the number is {by_name[value]})"
+        return " (a text)"
 
     def _read_mask(self, value: Any, image: int, where: str) -> RleMask:
         height, width = self.split.images[image].height, self.split.images[image].width
@@ -189,21 +214,12 @@ class _ResultsReader:
         return f"{text}; write the ids of the annotation file"
 
 
-def _read_id(row: dict[str, Any], key: str, where: str) -> int:
-    value = row.get(key)
-    # pycocotools takes 42.0 for 42; a text would match nothing and be dropped
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        hint = " (a text)" if isinstance(value, str) else ""
-        raise DataError(f"{where} has the {key} {shorten_value(value)}{hint}; write the number of the annotation file")
-    return value
-
-
 def _read_score(row: dict[str, Any], where: str) -> float:
     value = row.get("score")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"{where} has the score {shorten_value(value)}; write a number from 0 to 1")
+        is_truth = value is None and "iscrowd" in row
+        hint = " (these look like the objects of an annotation file, not like detections)" if is_truth else ""
+        raise DataError(f"{where} has the score {shorten_value(value)}; write a number from 0 to 1{hint}")
     if not 0 <= value <= 1:
         raise DataError(
             f"{where} has the score {shorten_value(value)}; write a number from 0 to 1, not percent and not a logit"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from detection.data.annotation_file import AnnotationFile, read_annotations
 from detection.data.ground_truth import Category, DetectionSplit
 from detection.data.own_folder.found_images import FoundFolder, find_path_split
+from detection.data.own_folder.other_formats import describe_other_format
 from engine.data.image_formats import is_image_name
 from engine.data.split_folders import parse_split_name
 from engine.data.tree_files import TreeFiles
@@ -50,8 +51,10 @@ def read_coco_files(tree: TreeFiles, *, test_only: bool) -> FoundFolder:
     by_split: dict[str | None, str] = {}
     for path, split in named.items():
         if split in by_split:
+            # a tool with one json file for each image is better named than told to rename its files
             raise DataError(
-                f"{tree.root / by_split[split]} and {path} are both of {split or 'no split'}; name each after its "
+                describe_other_format(tree.root / path)
+                or f"{tree.root / by_split[split]} and {path} are both of {split or 'no split'}; name each after its "
                 "split (train.json, val.json), or leave one out with --exclude"
             )
         by_split[split] = path
@@ -83,7 +86,12 @@ def _find_split(path: str) -> str | None:
 
 def _read_file(tree: TreeFiles, path: str, split: str | None) -> AnnotationFile:
     """Read a file with the folder in which its images are."""
-    loose = read_annotations(tree.root / path, tree.root, needs_images=False)
+    try:
+        loose = read_annotations(tree.root / path, tree.root, needs_images=False)
+    except DataError as error:
+        if other := describe_other_format(tree.root / path):
+            raise DataError(other) from error
+        raise
     names = [image.name for image in loose.split.images]
     present = set(tree.files)
     for folder in _list_places(tree, path, split):

@@ -394,3 +394,13 @@ def test_the_command_prints_and_writes(small: Pair, capsys: pytest.CaptureFixtur
     kept = json.loads((small.folder / "out.json").read_text())
     assert main(["score", "cocofolder", *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == kept
+
+
+def test_what_fills_the_memory_is_refused(small: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four pairs of image and category and one detection: 42,500 bytes by the estimate."""
+    monkeypatch.setattr("detection.scoring.command._read_memory", lambda: 43_000)
+    small.results = [make_detection(5, 3, [0, 0, 10, 10], 0.9)]
+    assert small.score()["detections"] == 1
+    monkeypatch.setattr("detection.scoring.command._read_memory", lambda: 42_000)
+    with pytest.raises(DataError, match=r"scoring 1 detections .* needs about 0 GB of memory.*keep the 100 best"):
+        small.score()
