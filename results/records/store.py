@@ -29,7 +29,7 @@ from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
-from results.records.shared_parts import PartPool
+from results.shared_parts import PartPool
 
 RECORD_FILE = "record.json"
 LOCK_FILE = ".lock"
