@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from engine.data.decode import describe_decoder
 from engine.device import describe_device, get_dist_info
+from engine.processes.memory_allocator import find_loaded_allocator
 from results.records.measurements import RunEnvironment
 
 RECORDED_PACKAGES = (
@@ -108,6 +109,7 @@ def collect_run_environment(
         git_dirty=source.dirty,
         command=command,
         image_decoder=None if domain is None else describe_decoder(domain),
+        memory_allocator=find_loaded_allocator(),
     )
 
 

@@ -99,7 +99,8 @@ class RunEnvironment(StrictModel):
     """Where and how the run was made. ``started`` and ``finished`` are UTC in ISO 8601.
 
     ``image_decoder`` names what decodes image files in the task's domain, with its version and that of its JPEG
-    library; it is ``None`` in records of schema versions before 8.
+    library; it is ``None`` in records of schema versions before 8. ``memory_allocator`` is the library that was loaded
+    before Python in place of the system's allocator; ``None`` without, and in older records.
     """
 
     started: Name
@@ -115,3 +116,4 @@ class RunEnvironment(StrictModel):
     git_dirty: bool | None = None  # whether the checkout had uncommitted changes
     command: list[str]
     image_decoder: str | None = None
+    memory_allocator: str | None = None
