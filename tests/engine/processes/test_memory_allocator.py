@@ -109,7 +109,7 @@ def run_command(folder: Path, *words: str, **variables: str) -> subprocess.Compl
 
 @needs_keeper
 def test_numbers_are_the_same_and_the_record_names_the_allocator(tmp_path: Path) -> None:
-    words = ("run", "digits", "--backbone", "vit_pico", "--tier", "smoke", "--device", "cpu", "--fresh")
+    words = ("run", "digits", "--backbone", "vit_pico", "--protocol", "knn", "--device", "cpu", "--fresh")
     kept = run_command(tmp_path, *MODULE, *words, "--out", "kept")
     plain = run_command(tmp_path, BENCH, *words, "--out", "plain", BENCH_NO_RESTART="1")
     assert (kept.returncode, plain.returncode) == (0, 0), kept.stderr + plain.stderr
@@ -141,6 +141,7 @@ def test_exit_code_and_folder_stay(command: tuple[str, ...], tmp_path: Path) -> 
 
 
 @needs_keeper
+@pytest.mark.soak
 def test_the_process_that_a_program_started_is_the_one_that_it_can_stop(tmp_path: Path) -> None:
     words = ("run", "digits", "--backbone", "vit_pico", "--device", "cpu", "--set", "epochs=100000")
     environment = {name: value for name, value in os.environ.items() if name != "BENCH_NO_RESTART"}
