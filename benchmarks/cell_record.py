@@ -369,7 +369,16 @@ def list_environment_changes(before: RunEnvironment, now: RunEnvironment) -> lis
     """Return what differs between two attempts of those things that may move a number, as ``name before -> now``."""
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
-        for name in ("device", "threads", "processes", "python", "platform", "git_commit", "image_decoder")
+        for name in (
+            "device",
+            "threads",
+            "processes",
+            "python",
+            "platform",
+            "git_commit",
+            "image_decoder",
+            "memory_allocator",
+        )
         if getattr(before, name) != getattr(now, name)
     ]
     changed += [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from engine.processes.memory_allocator import computes_on_cpu, find_loaded_allocator, find_page_keeper
 from foundation.environment import get_cache_dir, get_weights_dir
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
@@ -54,6 +55,7 @@ def diagnose_environment(data_root: Path, out: Path, device: str = "auto") -> li
         *_check_packages(),
         *_check_forks(),
         *_check_torch(device),
+        *_check_memory(device),
         *_check_extras(),
         *_check_folders(data_root, out),
     ]
@@ -117,6 +119,21 @@ def _check_torch(device: str) -> Iterator[Finding]:
         yield Finding(
             "device", "note", "cpu only", "full-length segmentation and tracking runs need a GPU to finish in days"
         )
+
+
+def _check_memory(device: str) -> Iterator[Finding]:
+    if not computes_on_cpu(device):
+        return
+    used, found = find_loaded_allocator(), find_page_keeper()
+    if used or found:
+        yield Finding("memory allocator", "ok", used or f"{found and found.library}: long CPU runs start with it")
+    elif sys.platform == "linux":
+        fix = (
+            "install jemalloc (Debian, Ubuntu: apt install libjemalloc2; conda: jemalloc; pip: the package ray brings "
+            "one, pip install 'litevit-bench[ray]')"
+        )
+        detail = "the system's; a training of segmentation or detection may take twice as long as with jemalloc"
+        yield Finding("memory allocator", "note", detail, fix)
 
 
 def _check_extras() -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from engine.data.decode import describe_decoder
 from engine.device import describe_device, get_dist_info
+from engine.processes.memory_allocator import find_loaded_allocator
 from foundation.package_versions import find_build
 from results.records.measurements import RunEnvironment
 
@@ -102,6 +103,7 @@ def collect_run_environment(
         git_dirty=source.dirty,
         command=command,
         image_decoder=None if domain is None else describe_decoder(domain),
+        memory_allocator=find_loaded_allocator(),
     )
 
 

@@ -63,6 +63,10 @@ SHARED_DATA_VAR = EnvironmentVariable("BENCH_SHARED_DATA", "real data that some 
 
 OFFLINE_VAR = EnvironmentVariable("BENCH_OFFLINE", "1: never use the network, as --offline does (default: 0)")
 
+NO_RESTART_VAR = EnvironmentVariable(
+    "BENCH_NO_RESTART", "1: never start a CPU run again with jemalloc or tcmalloc, which keep memory (default: 0)"
+)
+
 # a test compares this list with every BENCH_ name in the source, so none can be read without being declared
 ENVIRONMENT_VARIABLES = (
     DATA_ROOT_VAR,
@@ -70,6 +74,7 @@ ENVIRONMENT_VARIABLES = (
     CACHE_DIR_VAR,
     CARDS_DIR_VAR,
     OFFLINE_VAR,
+    NO_RESTART_VAR,
     SHARED_DATA_VAR,
 )
 

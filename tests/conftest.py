@@ -7,6 +7,9 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers share the cores, their threads would fight
     os.environ["OMP_NUM_THREADS"] = "1"
 
+# a command that a test starts is not started a second time, which takes time and says so; its own tests do
+os.environ["BENCH_NO_RESTART"] = "1"
+
 import signal
 import subprocess
 import sys

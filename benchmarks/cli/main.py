@@ -22,15 +22,19 @@ from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
 from engine.processes.lost_workers import describe_lost_worker
+from engine.processes.memory_allocator import make_restart_environment, restart_process
 from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals, silence_children
 from foundation.display_text import escape_controls, shorten_value
-from foundation.environment import ENVIRONMENT_VARIABLES, OFFLINE_VAR
+from foundation.environment import ENVIRONMENT_VARIABLES, NO_RESTART_VAR, OFFLINE_VAR
 from foundation.errors import BenchError, StorageError, UnknownNameError, UserError
 from foundation.network.access import switch_network_off
 from foundation.package_versions import get_own_version
 from foundation.storage.fault_isolation import show_traces
 from foundation.storage.write_faults import find_storage_error
 from foundation.suggest import did_you_mean
+
+LONG_VERBS = ("run", "evaluate", "pretrain", "sweep")
+"""What trains or evaluates for long, and is worth a second start."""
 
 
 class OneLineErrorParser(argparse.ArgumentParser):
@@ -95,11 +99,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if getattr(options, "device", None) == "cpu":
         # mmengine uses every CUDA device that it finds; torch reads this variable when it is imported, which is later
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    if arguments is None:  # the process is this command, and not a program that calls it
+        try:
+            _keep_memory(options)
+        except UserError as error:
+            return _report_error(error, options.debug)
     with raise_stop_signals():
         try:
             return _run_verb(options)
         except KeyboardInterrupt as stop:
             return _report_stop(stop, options)
+
+
+def _keep_memory(options: argparse.Namespace) -> None:
+    """Start a command that trains or evaluates on the CPU again with an allocator that keeps memory, and say so.
+
+    Raises:
+        UserError: a variable of the environment has a value that it cannot have.
+    """
+    if options.verb not in LONG_VERBS or getattr(options, "dry_run", False):
+        return
+    environment = make_restart_environment(getattr(options, "device", "cpu"))
+    if environment is not None:
+        library = environment["LD_PRELOAD"].split()[0]
+        if os.environ.get("RANK", "0") == "0":
+            text = f"memory is kept by {library}; {NO_RESTART_VAR.name}=1 stays with the system's allocator"
+            write_message(f"bench: started again, {text}")
+        restart_process(environment)
 
 
 def _run_verb(options: argparse.Namespace) -> int:

@@ -102,6 +102,8 @@ class RunEnvironment(StrictModel):
     library; it is ``None`` in records of schema versions before 8. ``nondeterministic_operations`` names what a GPU
     computed with sums in another order each time, so that a repeat may differ in the last digits and what follows from
     them; ``None`` if there was nothing of the kind.
+    ``memory_allocator`` is the library that was loaded before Python in place of the system's allocator; ``None``
+    without, and in older records.
     """
 
     started: Name
@@ -118,3 +120,4 @@ class RunEnvironment(StrictModel):
     command: list[str]
     image_decoder: str | None = None
     nondeterministic_operations: list[str] | None = None
+    memory_allocator: str | None = None

@@ -47,7 +47,8 @@ SCHEMA_VERSION = 8
 6: adds ``changed_settings``, and to ``cost.efficiency`` the load of the machine (``load_average``, ``other_load``,
    ``processors``).
 7: adds what is known of start weights (``weights_key``, ``loading_fixes``) and the label of a row.
-8: adds ``data.options``, part of the id where they are present, and ``environment.image_decoder``.
+8: adds ``data.options``, part of the id where they are present, ``environment.image_decoder`` and
+   ``environment.memory_allocator``.
 """
 
 PRETRAINING_DOMAIN = "pretraining"

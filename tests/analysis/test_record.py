@@ -32,8 +32,8 @@ def test_version_1_is_read_under_the_names_of_today(old: dict[str, Any], tmp_pat
     assert new.schema_version == 1 < ANALYSIS_SCHEMA_VERSION, "the version it says stays"
     assert (new.kind, new.method_version) == (old["what"], old["method"])
     assert (new.analysis_id, new.numbers, new.files) == (old["analysis_id"], old["numbers"], old["files"])
-    # no record of that version says what decoded its images
-    assert new.environment.model_dump() == old["where"] | {"image_decoder": None}
+    # no record of that version says what decoded its images or gave it memory
+    assert new.environment.model_dump() == old["where"] | {"image_decoder": None, "memory_allocator": None}
     assert new.data.dataset.deviations == ["a cut"]
     assert new.data.dataset.fingerprint == old["data"]["seen"]["fingerprint"]
     assert new.backbones[0].checkpoint.load_report.matched_fraction == 1

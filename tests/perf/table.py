@@ -45,12 +45,26 @@ def run_suite() -> list[SpeedRatio]:
     ]
 
 
+# Linux counts the memory of a process from before its program is loaded, when it still is a copy of the one that starts
+# it: every child of this process would have at least the peak of this one. So a small process starts it.
+_STARTER = """
+import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+"""
+
+
 def measure_process(*command: str, allowed: tuple[int, ...] = (0,)) -> tuple[float, float]:
-    """CPU seconds (a busy machine moves them less than wall time) and peak MiB of a whole Python process."""
-    done = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    """CPU seconds (a busy machine moves them less than wall time) and peak MiB of a whole Python process alone."""
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _STARTER, sys.executable, *command],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        check=True,
     )
-    _, status, usage = os.wait4(done.pid, 0)
-    if os.waitstatus_to_exitcode(status) not in allowed:
-        raise RuntimeError(f"{' '.join(command[:3])} ended with status {status}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    code, seconds, mebibytes = done.stdout.split()
+    if int(code) not in allowed:
+        raise RuntimeError(f"{' '.join(command[:3])} ended with code {code}")
+    return float(seconds), float(mebibytes)
