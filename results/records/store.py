@@ -11,12 +11,14 @@ Layout below the root (``runs/`` by default)::
 
 from __future__ import annotations
 
+import hashlib
+import marshal
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import Timeout
 
@@ -29,7 +31,6 @@ from foundation.storage.regular_files import open_regular
 from results.records.ledger import record_event
 from results.records.record import Record, dump_record, parse_record
 from results.records.saved_timings import SavedTiming, list_stores, scan_timings
-from results.shared_parts import PartPool
 
 RECORD_FILE = "record.json"
 LOCK_FILE = ".lock"
@@ -107,6 +108,43 @@ def write_record(folder: Path, record: Record) -> None:
     # After the record: a kill in between leaves a record that the ledger knows as started only, which verify says. The
     # other order would leave a line about a record that never existed, as if it had been deleted.
     record_event(folder, record)
+
+
+class PartPool:
+    """Keeps one copy of what many records have in common: settings, cards, package versions, data sets.
+
+    Records of one store differ in weights, seed and numbers; their settings, cards and packages are the same few over
+    and over, and are more than a third of what a record takes in memory (half, where settings are long).
+    """
+
+    def __init__(self) -> None:
+        # by name and digest: the content itself as a key would double what a store without equal parts takes
+        self._parts: dict[tuple[str, bytes], Any] = {}
+
+    def share_parts(self, record: Record) -> Record:
+        """Replace parts of a record by equal ones of earlier records, and return it.
+
+        Nobody may change a part afterwards, which the types do not say of the dictionaries in a record.
+
+        Args:
+            record: just read; nobody else has it yet.
+        """
+        self._share_field(record, "config", record.config)
+        for part, name in ((record.backbone, "card"), (record.backbone, "arguments"), (record.environment, "packages")):
+            self._share_field(part, name, getattr(part, name))
+        self._share_field(record, "data", record.data.model_dump())
+        for metric in record.result.metrics.values() if record.result else ():
+            if metric.statistic is not None:
+                self._share_field(metric, "statistic", metric.statistic.model_dump())
+        return record
+
+    def _share_field(self, owner: Any, name: str, content: Any) -> None:
+        """Replace the value of a field by the first one of equal content, types and order of names included."""
+        # Version 2 of the format has no references, so that the bytes depend on the content alone; it writes all that
+        # JSON can hold.
+        key = (name, hashlib.sha256(marshal.dumps(content, 2)).digest())
+        # the models are frozen for everybody else; this value is equal to the one that it replaces
+        owner.__dict__[name] = self._parts.setdefault(key, owner.__dict__[name])
 
 
 def scan_runs(roots: Iterable[Path]) -> ScanResult:

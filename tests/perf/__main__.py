@@ -21,6 +21,7 @@ from tests.perf import (
     reading,
     slide,
     spread,
+    startup,
     store,
     sweep,
     table,
@@ -94,6 +95,7 @@ def _time_bare_epoch() -> float:
 
 SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
     time_command_line,
+    startup.run_suite,
     lambda: [time_training()],
     finetune.run_suite,
     pretrain.run_suite,

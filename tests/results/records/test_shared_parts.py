@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from results.records.record import dump_record, parse_record
-from results.shared_parts import PartPool
+from results.records.store import PartPool
 from tests.results.make import make_record
 
 
