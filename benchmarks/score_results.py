@@ -34,6 +34,7 @@ SCORERS = {
     "segfolder": _SEGMENTATION_SCORER,
     "coco": _DETECTION_SCORER,
     "mini_coco": _DETECTION_SCORER,
+    "mini_shapes": _DETECTION_SCORER,
     "cocofolder": _DETECTION_SCORER,
     "digits": _CLASSIFICATION_SCORER,
     "cifar10": _CLASSIFICATION_SCORER,

@@ -48,7 +48,7 @@ for _name in ("lasot_ext", "got10k_val", "got10k_test", "trackingnet", "otb100",
     TASKS.register(_name, f"tracking.test_sets:{_name.upper()}")
 for _name in ("ade20k", "camvid", "mini_ade", "segfolder"):
     TASKS.register(_name, f"segmentation.tasks:{_name.upper()}")
-for _name in ("coco", "mini_coco", "cocofolder"):
+for _name in ("coco", "mini_coco", "mini_shapes", "cocofolder"):
     TASKS.register(_name, f"detection.tasks:{_name.upper()}")
 
 

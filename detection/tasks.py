@@ -1,4 +1,4 @@
-"""The detection tasks ``coco``, ``mini_coco`` and ``cocofolder``. Imports no torch."""
+"""The detection tasks ``coco``, ``mini_coco``, ``mini_shapes`` and ``cocofolder``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DetectionTask(Task):
     """
 
     domain = "detection"
-    protocols = ("vitdet", "vitdet_short", "frozen")
+    protocols: tuple[str, ...] = ("vitdet", "vitdet_short", "frozen")
     metrics = make_metric_specs()
     has_official_counts = True
 
@@ -188,8 +188,8 @@ class MiniCocoTask(DetectionTask):
     """A miniature in COCO's layout, composed of real photographs on this machine."""
 
     name = "mini_coco"
-    summary = "160 scenes of shapes cut from real photographs, in COCO's layout, with 7 classes and masks, no download"
-    expected = MappingProxyType({"train": 96, "test": 64})
+    summary = "112 scenes of cut-outs of real photographs in COCO's layout, 7 classes, boxes and masks, no download"
+    expected = MappingProxyType({"train": 48, "test": 64})
 
     def find_dataset(self, root: Path, *, test_only: bool = False) -> DetectionDataset:
         """Find the miniature in the cache folder, and make it first if it is not there (``root`` is not used)."""
@@ -198,6 +198,26 @@ class MiniCocoTask(DetectionTask):
 
         # the layout is COCO's, so its reader serves here too
         return read_coco_folder(make_mini_coco(get_cache_dir()), self.name, test_only=test_only)
+
+    def download_data(self, root: Path) -> None:
+        """Make the miniature (``root`` is not used)."""
+        self.find_dataset(root)
+
+
+class MiniShapesTask(DetectionTask):
+    """Shapes cut out of real photographs, by which pretrained weights can be told from random ones."""
+
+    name = "mini_shapes"
+    summary = "160 scenes of shapes cut out of photographs: do weights help a detector? 7 classes, no download"
+    protocols = ("frozen", "vitdet")
+    expected = MappingProxyType({"train": 96, "test": 64})
+
+    def find_dataset(self, root: Path, *, test_only: bool = False) -> DetectionDataset:
+        """Find the miniature in the cache folder, and make it first if it is not there (``root`` is not used)."""
+        from detection.data.coco_layout import read_coco_folder
+        from detection.data.mini_shapes import make_mini_shapes
+
+        return read_coco_folder(make_mini_shapes(get_cache_dir()), self.name, test_only=test_only)
 
     def download_data(self, root: Path) -> None:
         """Make the miniature (``root`` is not used)."""
@@ -222,4 +242,5 @@ class CocofolderTask(DetectionTask):
 
 COCO = CocoTask()
 MINI_COCO = MiniCocoTask()
+MINI_SHAPES = MiniShapesTask()
 COCOFOLDER = CocofolderTask()

@@ -13,6 +13,7 @@ import numpy as np
 from detection.data.annotation_file import AnnotationFile, read_annotations
 from detection.data.coco_layout import COCO_CATEGORIES, OFFICIAL_OBJECTS, find_coco_folder
 from detection.data.mini_coco import make_mini_coco
+from detection.data.mini_shapes import make_mini_shapes
 from detection.scoring.coco_metric import KindScores
 from detection.scoring.detections import DetectionColumns
 from detection.scoring.doubts import list_doubts, list_warnings
@@ -38,6 +39,7 @@ _DETECTION_BYTES = 2_500
 all with one detection in a pair, and 60 kB for a pair of 13)."""
 
 _VAL_FILE = Path("annotations") / "instances_val2017.json"
+_MINIATURES = {"mini_coco": make_mini_coco, "mini_shapes": make_mini_shapes}
 
 
 class DetectionScoreReport(NamedTuple):
@@ -56,7 +58,7 @@ def score_detection_set(request: ScoreRequest) -> DetectionScoreReport:
     """Score one results file; writes the JSON to ``out_file`` where asked.
 
     Args:
-        request: ``coco``, ``cocofolder`` or ``mini_coco``, the results file, and the annotations.
+        request: ``coco``, ``cocofolder``, ``mini_coco`` or ``mini_shapes``, the results file, and the annotations.
 
     Raises:
         UserError: options that detection does not have, or several files.
@@ -88,13 +90,13 @@ def score_detection_set(request: ScoreRequest) -> DetectionScoreReport:
 def _find_annotations(request: ScoreRequest) -> Path:
     """Return the annotation file; images are not needed."""
     if request.annotations is not None:
-        if request.test_set == "mini_coco":
-            raise UserError("bench score mini_coco has annotations of its own; leave --annotations out")
+        if request.test_set in _MINIATURES:
+            raise UserError(f"bench score {request.test_set} has annotations of its own; leave --annotations out")
         return request.annotations
     if request.test_set == "cocofolder":
         raise UserError("bench score cocofolder needs the ground truth; name it with --annotations FILE")
-    if request.test_set == "mini_coco":
-        return make_mini_coco(get_cache_dir()) / _VAL_FILE
+    if make := _MINIATURES.get(request.test_set):
+        return make(get_cache_dir()) / _VAL_FILE
     return find_coco_folder(resolve_data_root(request.data_root)) / _VAL_FILE
 
 

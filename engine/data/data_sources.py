@@ -44,6 +44,7 @@ DATA_SOURCES = {
     "mini_ade": _EMBEDDED,
     "mini_lasot": _EMBEDDED,
     "mini_coco": _EMBEDDED,
+    "mini_shapes": _EMBEDDED,
     "cifar10": DataSource(
         ("cifar-10-batches-py",), "cs.toronto.edu/~kriz", "none stated; for research", 170_498_071, True
     ),

@@ -77,7 +77,7 @@ def test_a_checkpoint_in_a_runs_folder_needs_no_run(run_folder: Path) -> None:
     assert by_file.record.checkpoint is not None
     assert by_run.record.checkpoint is not None
     assert by_file.record.checkpoint.sha256 == by_run.record.checkpoint.sha256
-    assert [each.name for each in by_file.categories[:2]] == ["disc", "rectangle"]
+    assert [each.name for each in by_file.categories[:2]] == ["cat", "flower"]
     loaded = load_run(run_folder).load_model().state_dict()
     for name, tensor in by_file.model.state_dict().items():
         assert torch.equal(loaded[name], tensor), name

@@ -19,7 +19,7 @@ from detection.models.boxes import apply_deltas
 from detection.models.input_batch import make_square_batch
 from detection.models.paste import paste_masks
 from detection.recipe import DetectionRecipe
-from detection.tasks import COCO, COCOFOLDER, MINI_COCO, DetectionTask
+from detection.tasks import COCO, COCOFOLDER, MINI_COCO, MINI_SHAPES, DetectionTask
 from engine.config import load_protocol
 from engine.data.decode import open_rgb
 from engine.seeding import seed_all
@@ -29,7 +29,7 @@ from tests.wrong_numbers.pinning.inputs import describe_pixels, find_jpeg, get_w
 from tests.wrong_numbers.pinning.recipes import describe_settings, list_config_files, trace_learning_rates
 
 FILES = list_config_files("detection")
-TASKS: Mapping[str, DetectionTask] = {task.name: task for task in (COCO, MINI_COCO, COCOFOLDER)}
+TASKS: Mapping[str, DetectionTask] = {task.name: task for task in (COCO, MINI_COCO, MINI_SHAPES, COCOFOLDER)}
 SMALL = (
     *("batch_size=4", "norm_group=2", "loggers=[]", "workers=0", "size=96", "precision=fp32", "model.channels=16"),
     *("model.box_channels=16", "model.proposals.per_level=[60, 40]", "model.proposals.per_image=[40, 30]"),
