@@ -34,7 +34,7 @@ def test_compiled_training_has_equal_losses(make: Callable[[], tuple[Any, Callab
     """Two losses: the second one shows that the gradients and the step of the first were equal, too."""
     model, compute_loss = make()
     twin = copy.deepcopy(model)
-    losses = []
+    losses: list[list[float]] = []
     for each, run in ((model, model), (twin, torch.compile(twin))):
         each.train()
         # plain descent: Adam divides by the gradient's size, so that rounding of tiny gradients would count
@@ -43,7 +43,7 @@ def test_compiled_training_has_equal_losses(make: Callable[[], tuple[Any, Callab
         for _ in range(2):
             loss = compute_loss(run)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             losses[-1].append(float(loss.detach()))
     plain, compiled = losses
