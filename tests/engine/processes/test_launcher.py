@@ -199,3 +199,18 @@ def test_each_process_has_a_gpu_of_its_own() -> None:
         choose_local_gpu(1, second | {"LOCAL_RANK": "0"})
     # Slurm shows each process its own
     assert choose_local_gpu(1, second | {"SLURM_GPUS_PER_TASK": "1"}) == 0
+
+
+@pytest.mark.parametrize("local", ["0", "1"])
+def test_a_process_joins_nccl_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch, local: str) -> None:
+    """With two GPUs that do not exist: the device is set before the group is joined."""
+    calls: list[tuple[str, object]] = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", lambda index: calls.append(("device", index)))
+    monkeypatch.setattr("engine.device._join_group", lambda backend: calls.append(("group", backend)))
+    words = {"RANK": local, "LOCAL_RANK": local, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    for name, value in {**words, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
+    init_distributed()
+    assert calls == [("device", int(local)), ("group", "nccl")]
