@@ -370,14 +370,8 @@ def list_environment_changes(before: RunEnvironment, now: RunEnvironment) -> lis
     changed = [
         f"{name} {getattr(before, name)} -> {getattr(now, name)}"
         for name in (
-            "device",
-            "threads",
-            "processes",
-            "python",
-            "platform",
-            "git_commit",
-            "image_decoder",
-            "memory_allocator",
+            *("device", "threads", "processes", "python", "platform"),
+            *("git_commit", "image_decoder", "memory_allocator"),
         )
         if getattr(before, name) != getattr(now, name)
     ]
