@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
@@ -121,10 +122,9 @@ def _keep_memory(options: argparse.Namespace) -> None:
         return
     environment = make_restart_environment(getattr(options, "device", "cpu"))
     if environment is not None:
-        library = environment["LD_PRELOAD"].split()[0]
+        library = Path(environment["LD_PRELOAD"].split()[0]).name
         if os.environ.get("RANK", "0") == "0":
-            text = f"memory is kept by {library}; {NO_RESTART_VAR.name}=1 stays with the system's allocator"
-            write_message(f"bench: started again, {text}")
+            write_message(f"bench: started with {library}, which keeps memory ({NO_RESTART_VAR.name}=1: without)")
         restart_process(environment)
 
 

@@ -21,7 +21,7 @@ from tests.conftest import BENCH, ROOT
 from tests.limits import HANG_SECONDS
 
 MODULE = (sys.executable, "-m", "litevit_bench")
-SAYS = "bench: started again, memory is kept by "
+SAYS = "bench: started with lib"
 
 needs_keeper = pytest.mark.skipif(find_page_keeper() is None, reason="no jemalloc or tcmalloc on this machine")
 
