@@ -104,7 +104,7 @@ def _describe_split(name: str, split: DetectionSplit) -> str:
     empty = len(split) - len(np.unique(found.images))
     crowds = int(found.is_crowd.sum())
     return (
-        f"{name}: {format_count(len(found), 'object')} ({crowds:,} of them crowds) of "
+        f"{name}: {format_count(len(found), 'object')} ({crowds:,} of them marked as a crowd) of "
         f"{len(np.unique(found.labels)):,} categories, {format_count(empty, 'image')} without objects"
     )
 

@@ -29,7 +29,7 @@ def draw_class_bars(scores: Sequence[tuple[str, float]], num_classes: int, headi
         rows = [*present[: MAX_BARS // 2], None, *present[-MAX_BARS // 2 :]]
     # 4 px per percentage point: 100 % is 400 px long and leaves room for the number
     left, scale, bottom = 170, 4, LINE_HEIGHT * (len(rows) + 1) + 6
-    note = f"{num_classes - len(present)} of {num_classes} classes are not shown: {absence}"
+    note = f"not shown: {num_classes - len(present)} of {num_classes} classes, {absence}"
     sheet = Image.new("RGB", (640, bottom + LINE_HEIGHT * (2 if num_classes > len(present) else 1)), BACKGROUND_COLOR)
     pen, font = ImageDraw.Draw(sheet), get_font()
     pen.text((8, 4), heading, fill=TEXT_COLOR, font=font)

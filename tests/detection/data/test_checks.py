@@ -94,7 +94,7 @@ def test_the_categories_are_those_of_coco(tmp_path: Path) -> None:
 def test_another_number_of_images_is_a_deviation(tmp_path: Path) -> None:
     report = check_detection_data(read_coco(make_coco(tmp_path)), "all", {"train": 118_287, "test": 3})
     assert report.deviations == ("train has 3 of 118,287 images",) and report.splits == {"train": 3, "test": 3}
-    assert "train: 2 objects (1 of them crowds) of 1 categories, 1 image without objects" in report.notes
+    assert "train: 2 objects (1 of them marked as a crowd) of 1 categories, 1 image without objects" in report.notes
     copy = check_detection_data(read_coco_folder(shutil.copytree(tmp_path, tmp_path / "copy"), "coco"), "none", None)
     assert copy.fingerprint == report.fingerprint, "the same files elsewhere are the same data"
 
