@@ -25,6 +25,7 @@ import traceback
 from pathlib import Path
 from typing import NamedTuple
 
+from foundation.environment import NO_RESTART_VAR
 from tests.faults.kill_points import KillPoint, StepWatch
 from tests.fork_server import LIBRARIES, list_rooms
 from tests.limits import HANG_SECONDS
@@ -134,7 +135,8 @@ def make_server_environment() -> dict[str, str]:
     """Variables of the server: the user's caches and cards, some of which are read at import, are those of nobody."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BENCH_")}
     own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "-1", "BENCH_CACHE": os.devnull}
-    return kept | own
+    # a forked child must not start itself again, which would take the points of its death from it
+    return kept | own | {NO_RESTART_VAR.name: "1"}
 
 
 class ChildEnd(NamedTuple):

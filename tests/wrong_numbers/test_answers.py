@@ -107,11 +107,11 @@ def edit_a_source(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def take_another_timm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_digest, "version", lambda name: "0.0.1" if name == "timm" else "1")
+    monkeypatch.setattr(model_digest, "find_version", lambda name: "0.0.1" if name == "timm" else "1")
 
 
 def take_another_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_digest, "version", lambda name: "0.0.1" if name == "torch" else "1")
+    monkeypatch.setattr(model_digest, "find_version", lambda name: "0.0.1" if name == "torch" else "1")
 
 
 @pytest.mark.parametrize("change", [edit_a_source, take_another_timm, take_another_torch])
@@ -122,7 +122,7 @@ def test_a_stale_digest_is_computed_anew(
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     room = shutil.copytree(ROOT / "backbones", tmp_path / "backbones", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(model_digest, "__file__", str(room / "model_digest.py"))
-    monkeypatch.setattr(model_digest, "version", lambda name: "1")
+    monkeypatch.setattr(model_digest, "find_version", lambda name: "1")
     model_digest._hash_own_code.cache_clear()
     card = get_card("vit_pico")
     try:
