@@ -18,6 +18,7 @@ import importlib.util
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -103,6 +104,19 @@ def computes_on_cpu(device: str, environment: Mapping[str, str] = os.environ) ->
     if device != "auto" or environment.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return device in ("auto", "cpu")
     return not any(Path(name).exists() for name in ("/dev/nvidiactl", "/dev/kfd"))  # of CUDA and ROCm
+
+
+def can_start(environment: Mapping[str, str]) -> bool:
+    """Return whether Python starts with these variables, without a word.
+
+    A library for another kind of processor is only complained of, but jemalloc ends every program on a machine whose
+    memory pages are larger than those that it was built for.
+    """
+    try:
+        probe = subprocess.run([sys.executable, "-S", "-c", ""], env=environment, capture_output=True)
+    except OSError:
+        return False
+    return probe.returncode == 0 and not probe.stderr
 
 
 def restart_process(environment: Mapping[str, str]) -> None:

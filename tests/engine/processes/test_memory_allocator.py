@@ -50,6 +50,16 @@ def test_variables_of_the_second_start(prefix: Path) -> None:
     assert own is not None and own["MALLOC_CONF"] == "narenas:2", "what the user says counts"
 
 
+@needs_keeper
+def test_only_what_starts_is_started(tmp_path: Path) -> None:
+    """An empty file cannot be loaded; the loader says so, and a worse one would end each program."""
+    found = find_page_keeper()
+    assert found is not None
+    assert memory_allocator.can_start({**os.environ, "LD_PRELOAD": str(found.library)})
+    (tmp_path / "libjemalloc.so").touch()
+    assert not memory_allocator.can_start({**os.environ, "LD_PRELOAD": str(tmp_path / "libjemalloc.so")})
+
+
 @pytest.mark.parametrize(
     ("device", "variables"),
     [
