@@ -45,9 +45,13 @@ def require_effects(changes: SettingChanges, backbone_kwargs: Mapping[str, Any],
     if "model.mask_convs" in changed and BOXES_ALONE in data.notes:
         _refuse("model.mask_convs", "the data set has boxes alone, and so no mask head")
     if "norm_group" in changed:
-        others = [each for each in request.overrides if split_override(each)[0] != "norm_group"]
-        own = load_protocol(changes.config_file, DetectionRecipe, request.tier, others).recipe.norm_group
-        _require_other_groups(changes.recipe, own)
+        _require_other_groups(changes.recipe, _load_other(changes, "norm_group").norm_group)
+
+
+def _load_other(changes: SettingChanges, setting: str) -> DetectionRecipe:
+    """Return the recipe with all changes but that of one setting."""
+    others = [each for each in changes.request.overrides if split_override(each)[0] != setting]
+    return load_protocol(changes.config_file, DetectionRecipe, changes.request.tier, others).recipe
 
 
 def _require_window_effects(changes: SettingChanges, backbone_kwargs: Mapping[str, Any]) -> None:
@@ -68,6 +72,10 @@ def _require_window_effects(changes: SettingChanges, backbone_kwargs: Mapping[st
         _refuse("model.window", f"all {depth} blocks of {name} attend globally (model.global_blocks names others)")
     # two more ways to say that all blocks attend globally
     grid = -(-recipe.size // patch)
+    if "model.window" not in changed and settings.window == grid and "model.global_blocks" in changed:
+        _refuse("model.global_blocks", f"a window of {grid} is the whole image of {grid} x {grid} patches")
+    if "model.window" in changed and settings.window == 0 and _load_other(changes, "model.window").model.window == grid:
+        _refuse("model.window", f"the protocol's window is the whole image of {grid} x {grid} patches")
     if "model.window" in changed and settings.window == grid:
         raise ConfigError(f"model.window {grid} is the whole image of {grid} x {grid} patches; set model.window=0")
     if "model.global_blocks" in changed and settings.global_blocks == every:

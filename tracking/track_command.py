@@ -218,7 +218,11 @@ def _load_run_tracker(request: TrackVideoRequest, run_dir: Path, num_frames: int
     if runtime == "torch":
         return LoadedTracker(load_tracker(run_dir, device, runtime="torch"), device, facts)
     if has_usable_export(run_dir, runtime):
-        return LoadedTracker(load_tracker(run_dir, device, runtime=runtime, precision="f32"), device, facts)
+        try:
+            return LoadedTracker(load_tracker(run_dir, device, runtime=runtime, precision="f32"), device, facts)
+        except (BenchError, RuntimeError) as error:  # such as more threads than the runtime takes on this machine
+            log_message(f"tracking with torch: {error}")
+            return LoadedTracker(load_tracker(run_dir, device, runtime="torch"), device, facts)
     factory = load_torch_factory(run_dir)
     origin = make_export_origin(record, factory.weights_file)
     return _track_fastest(factory.load_model(), recipe.crop_sizes(), origin, runtime, facts)
@@ -266,7 +270,8 @@ def _track_fastest(
     """Load a tracker in the runtime that was chosen for it; in PyTorch, if it has no form there."""
     try:
         return _export_and_load(model, sizes, origin, runtime, "f32", facts)
-    except BenchError as error:  # nobody asked for the export, so nobody is stopped by it
+    # nobody asked for the export, so nobody is stopped by it; torch's exporter raises a RuntimeError
+    except (BenchError, RuntimeError) as error:
         log_message(f"tracking with torch: {error}")
         return LoadedTracker(Tracker(TorchNetwork(model), sizes, origin.backbone), "cpu", facts)
 

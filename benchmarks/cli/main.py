@@ -23,7 +23,12 @@ from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
 from engine.processes.lost_workers import describe_lost_worker
-from engine.processes.memory_allocator import can_start, make_restart_environment, restart_process
+from engine.processes.memory_allocator import (
+    can_repeat_command,
+    can_start,
+    make_restart_environment,
+    restart_process,
+)
 from engine.processes.stop_signals import StopSignal, find_stop, get_stop_code, raise_stop_signals, silence_children
 from foundation.display_text import escape_controls, shorten_value
 from foundation.environment import ENVIRONMENT_VARIABLES, NO_RESTART_VAR, OFFLINE_VAR
@@ -118,7 +123,7 @@ def _keep_memory(options: argparse.Namespace) -> None:
     Raises:
         UserError: a variable of the environment has a value that it cannot have.
     """
-    if options.verb not in LONG_VERBS or getattr(options, "dry_run", False):
+    if options.verb not in LONG_VERBS or getattr(options, "dry_run", False) or not can_repeat_command():
         return
     environment = make_restart_environment(getattr(options, "device", "cpu"))
     if environment is not None and can_start(environment):

@@ -46,7 +46,8 @@ def find_page_keeper() -> PageKeeper | None:
     """Find an allocator that can be loaded before a program: jemalloc, also that of the package ray, or tcmalloc."""
     try:
         os.confstr("CS_GNU_LIBC_VERSION")
-    except (AttributeError, ValueError):  # not on Linux, or not with glibc
+    # not on Linux, or not with glibc: musl knows the name and refuses it with an error of the system
+    except (AttributeError, ValueError, OSError):
         return None
     for library, variables in _iter_libraries():
         # LD_PRELOAD is a list whose separators cannot be quoted
@@ -117,6 +118,15 @@ def can_start(environment: Mapping[str, str]) -> bool:
     except OSError:
         return False
     return probe.returncode == 0 and not probe.stderr
+
+
+def can_repeat_command() -> bool:
+    """Return whether the same command line would do the same again.
+
+    A program that Python read from stdin is used up: a second start would find it empty, do nothing and report success.
+    """
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    return program is not None and Path(program).is_file()
 
 
 def restart_process(environment: Mapping[str, str]) -> None:

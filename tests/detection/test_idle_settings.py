@@ -47,6 +47,19 @@ def test_the_same_windows_have_one_spelling() -> None:
     assert found == [0, 3], "the order is no part of the id"
 
 
+def test_a_window_of_the_whole_image_by_its_size() -> None:
+    """The protocol's windows of 14 patches are the whole of images of 224 px: windows or none give one number."""
+    whole = "is the whole image of {0} x {0} patches"
+    own = load_recipe("mini_coco_vitdet").model.window
+    side = f"size={16 * own}"
+    with pytest.raises(ConfigError, match=f"model.window changes nothing, .* {whole.format(own)}"):
+        plan_mini("deit_tiny_12h", side, "model.window=0")
+    with pytest.raises(ConfigError, match=f"model.global_blocks changes nothing, .* {whole.format(own)}"):
+        plan_mini("deit_tiny_12h", side, "model.global_blocks=[1]")
+    plan_mini("deit_tiny_12h", side)
+    plan_mini("deit_tiny_12h", "model.window=0")
+
+
 def test_boxes_alone_have_no_mask_head() -> None:
     with pytest.raises(ConfigError, match=r"model.mask_convs changes nothing, because the data set has boxes alone"):
         plan_mini("vit_nano", "model.mask_convs=2", notes=(BOXES_ALONE,))

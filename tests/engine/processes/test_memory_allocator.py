@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -109,11 +110,28 @@ def test_this_process_was_not_started_again() -> None:
     assert memory_allocator._KNOWN_ALLOCATORS.search(os.environ.get("LD_PRELOAD", "")) or not find_loaded_allocator()
 
 
-def run_command(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def test_musl_has_no_keeper(prefix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> str:
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr("os.confstr", refuse, raising=False)
+    assert find_page_keeper() is None
+
+
+def run_command(
+    folder: Path, *words: str, stdin: IO[str] | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "BENCH_NO_RESTART"}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **variables}
     return subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
+        words,
+        cwd=folder,
+        env=environment,
+        stdin=stdin,
+        capture_output=True,
+        text=True,
+        timeout=HANG_SECONDS,
+        check=False,
     )
 
 
@@ -148,6 +166,16 @@ def test_exit_code_and_folder_stay(command: tuple[str, ...], tmp_path: Path) -> 
     first, second = done.stderr.splitlines()
     assert done.returncode == 2
     assert first.startswith(SAYS) and "no_such_task" in second
+
+
+def test_a_program_from_stdin_is_not_lost(tmp_path: Path) -> None:
+    words = ["bench", "run", "no_such_task", "--backbone", "vit_pico", "--device", "cpu"]
+    program = f"import sys; sys.argv = {words}; from benchmarks.cli.main import main; sys.exit(main())"
+    with (tmp_path / "program").open("w+") as stdin:
+        stdin.write(program)
+        stdin.seek(0)
+        done = run_command(tmp_path, sys.executable, "-", stdin=stdin)
+    assert done.returncode == 2 and "no_such_task" in done.stderr
 
 
 @needs_keeper

@@ -13,6 +13,7 @@ from tests.deployment.make import skip_without_runtime
 from tests.tracking.as_is.make import make_run
 from tests.tracking.video.test_frame_source import write_folder
 from tracking import track_command
+from tracking.deployment import graph_network
 from tracking.deployment.export import export_run
 from tracking.track_command import TrackReport, run_track_command
 from tracking.video import fastest_runtime
@@ -55,20 +56,31 @@ def test_a_long_video_is_tracked_by_the_fastest_runtime(
     assert report.data["runtime"] == "torch" and LINE not in capsys.readouterr().err
 
 
-def test_an_export_that_is_there_is_used_for_any_video(run: Path, capsys: Text) -> None:
+def refuse_threads(*arguments: object) -> None:
+    raise UserError("it uses 2 threads")
+
+
+def test_an_export_that_is_there_is_used_for_any_video(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Text
+) -> None:
     export_run(run, "openvino", "f32")
     report, _ = follow(run, "exported")
     assert report.data["runtime"] == "openvino" and LINE in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_network, "load_runtime_graphs", refuse_threads)
+        report, _ = follow(run, "threads")
+    assert report.data["runtime"] == "torch" and "tracking with torch: it uses 2 threads" in capsys.readouterr().err
     (run / "export" / "openvino-f32" / "recall.bin").write_bytes(b"damaged")
     report, _ = follow(run, "damaged")
     assert report.data["runtime"] == "torch"
 
 
+@pytest.mark.parametrize("kind", [BenchError, RuntimeError])
 def test_what_cannot_be_exported_is_tracked_with_torch(
-    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Text
+    kind: type[Exception], run: Path, monkeypatch: pytest.MonkeyPatch, capsys: Text
 ) -> None:
     def refuse(*arguments: object) -> None:
-        raise BenchError("no form of it in ONNX")
+        raise kind("no form of it in ONNX")
 
     monkeypatch.setattr(fastest_runtime, "FRAMES_PER_EXPORT", 12)
     monkeypatch.setattr(track_command, "export_model", refuse)
