@@ -13,7 +13,7 @@ recipe = {
     "train_on": "train+val",  # nothing is chosen on val, so its images vote, too
     "k": 20,
     "temperature": 0.07,
-    "batch_size": 64,
+    "batch_size": 32,  # activations of 64 exceed what the allocator keeps, and each batch pays for new pages
 }
 
 # there is no training to shorten, but every protocol has these tiers

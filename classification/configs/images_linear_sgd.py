@@ -14,7 +14,7 @@ recipe = {
     "crop_pct": 0.9,
     "pool": "token",
     "train_on": "train+val",  # the rate is chosen with heads trained on train; a last training uses both
-    "batch_size": 64,  # images in one forward pass of the backbone; the batch of the training is below
+    "batch_size": 32,  # images in one forward pass of the backbone; the batch of the training is below
     "optimizer": {
         "name": "LARS",
         # about ten values per factor of ten; base rates for 256 images

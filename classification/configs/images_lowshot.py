@@ -10,7 +10,7 @@ recipe = {
     "img_size": 224,
     "crop_pct": 0.9,
     "pool": "token",
-    "batch_size": 64,
+    "batch_size": 32,  # activations of 64 exceed what the allocator keeps, and each batch pays for new pages
     "shots": 1,
     "percent": None,  # the alternative to shots: a percentage of each class
     "draws": 5,

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
 from timm.data import auto_augment, create_transform
+from torch import Tensor
 
 from classification.data.dataset_splits import ImageSplit
 from classification.recipe import FrozenRecipe, ImageRecipe
+
+_TENSOR_STEPS = 2
+"""timm's last steps without augmentation: to a tensor of 0 to 1, and normalize."""
 
 
 class ImageDataset:
@@ -58,6 +65,7 @@ class ImageDataset:
                 "re_mode": "pixel",  # each erased pixel gets its own noise
             }
         self.transform: Any = create_transform(**self.transform_kwargs, **drawn)
+        self._values = None if augment else _tabulate_values(self.transform)
         for step in self.transform.transforms:
             for operation in getattr(step, "ops", ()):  # those of RandAugment
                 if operation.aug_fn is auto_augment.posterize:
@@ -68,7 +76,19 @@ class ImageDataset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         image = self.split.images.load_image(self.split.indices[index])
-        return {"images": self.transform(image), "labels": self.labels[index], "item": index}
+        pixels = self.transform(image) if self._values is None else self._read_pixels(image, self._values)
+        return {"images": pixels, "labels": self.labels[index], "item": index}
+
+    def _read_pixels(self, image: Image.Image, values: NDArray[np.float32]) -> Tensor:
+        """Resize, crop and normalize an image as the transform does, without torch's threads, which would compete."""
+        for step in self.transform.transforms[:-_TENSOR_STEPS]:
+            image = step(image)
+        numbers = np.asarray(image)
+        planes = np.empty((3, *numbers.shape[:2]), np.float32)
+        for channel, plane in enumerate(planes):
+            # clip: the mode that writes without a copy; no number is beyond the table
+            np.take(values[channel], numbers[..., channel], out=plane, mode="clip")
+        return torch.from_numpy(planes)
 
     def get_image_name(self, index: int) -> str:
         """Return the file of an image, or its number in the data set."""
@@ -78,6 +98,14 @@ class ImageDataset:
         """Return everything that determines the pixels of an image, as plain data; part of the feature cache's key."""
         # raise "reader" when images are decoded differently, so that stored features are not used any more
         return {"reader": 1, **self.transform_kwargs}
+
+
+def _tabulate_values(transform: Any) -> NDArray[np.float32]:
+    """Return what a transform makes of each of the 256 numbers of a pixel, (3, 256), by its own last steps."""
+    numbers: Any = Image.fromarray(np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2))
+    for step in transform.transforms[-_TENSOR_STEPS:]:
+        numbers = step(numbers)
+    return np.asarray(numbers.numpy()[:, 0], np.float32)
 
 
 def _posterize_image(image: Image.Image, bits: int, **arguments: Any) -> Image.Image:

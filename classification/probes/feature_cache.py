@@ -34,7 +34,7 @@ from foundation.storage.disk_space import require_space
 from foundation.storage.file_locks import take_file_lock
 from foundation.storage.leftovers import is_held, is_unfinished_name
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """Increase this whenever the files change their meaning, or features are computed differently."""
 
 ORPHAN_AGE_SECONDS = 3600.0

@@ -18,12 +18,14 @@ from backbones.checkpoints.loading_fixes import list_loading_fixes
 from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.create import CreatedBackbone
 from backbones.features import extract_pooled
+from backbones.fused_linear import fuse_linears
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
 from classification.metrics import ScoredItem, compute_accuracies, rank_true_class, to_record_metrics
 from classification.probes import feature_cache
 from classification.probes.feature_cache import LabeledFeatures
 from classification.probes.shared_pass import FeatureBatch, FeatureCrew, PassOrder
+from classification.probes.threaded_items import ThreadedItems
 from classification.recipe import FrozenRecipe
 from engine.calibration.scope import CalibrationScope, end_calibration, get_calibration, measure_items
 from engine.determinism import make_deterministic
@@ -245,7 +247,9 @@ class FrozenBackbone:
         starts = range(first * size, len(dataset), step * size)
         parts: Any = [range(start, min(start + size, len(dataset))) for start in starts]
         loader: DataLoader[Any] = DataLoader(
-            dataset,  # type: ignore[arg-type]  # a map-style dataset by its methods
+            # without loader processes, images are decoded in as many threads as the model has, and before it runs: if
+            # both ran at once, they would compete for the same processors
+            ThreadedItems(dataset, torch.get_num_threads()) if self.recipe.workers == 0 else dataset,  # type: ignore[arg-type]
             batch_sampler=parts,
             num_workers=self.recipe.workers,
             worker_init_fn=report_lost_batches,
@@ -285,6 +289,7 @@ def make_frozen_backbone(
     model = request.describe_model(plan.backbone_kwargs)
     created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
+    fuse_linears(created.model)
     start = request.start
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
     # it, so all seeds share one entry

@@ -14,6 +14,7 @@ from benchmarks.cli.output import align_columns, write_stdout
 from tests.perf import (
     analysis,
     deploy,
+    features,
     finetune,
     plan,
     pretrain,
@@ -101,6 +102,7 @@ SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
     pretrain.run_suite,
     reading.run_suite,
     probe.run_suite,
+    features.run_suite,
     slide.run_suite,
     tracking.run_suite,
     spread.run_suite,

@@ -49,6 +49,17 @@ def test_evaluation_is_resize_crop_normalise_written_out() -> None:
     assert (item["labels"], item["item"]) == (1, 1)
 
 
+def test_evaluation_has_the_pixels_of_timms_own_pipeline() -> None:
+    """Bit for bit, for images that are enlarged and reduced."""
+    for side in (24, 48, 90):
+        images = split(side=side)
+        items = ImageDataset(images, KnnRecipe(img_size=32, crop_pct=0.9), MEAN, STD)
+        wanted = items.transform(Image.fromarray(images.images.pixels[1]))  # type: ignore[attr-defined]
+        found = items[1]["images"]
+        assert found.dtype == torch.float32
+        assert torch.equal(found, wanted)
+
+
 def test_training_is_timms_own_pipeline() -> None:
     settings = {"scale": [0.2, 0.9], "flip": 0.3, "rand_augment": "rand-m9-mstd0.5-inc1", "erase": 0.25}
     items = SeededDataset(ImageDataset(split(), recipe(**settings), MEAN, STD, augment=True))
