@@ -17,7 +17,7 @@ from deployment.openvino import get_core
 from engine.config import load_protocol
 from foundation.errors import BenchError, ConfigError, UserError
 from results.records.store import read_record
-from tests.classification.probes.frozen_features import make_frozen, make_request
+from tests.classification.probes.frozen_features import make_frozen
 from tests.conftest import Bench
 
 pytest.importorskip("openvino")
