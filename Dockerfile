@@ -27,7 +27,8 @@ RUN version="$(python -c 'from importlib.metadata import version; print(version(
 
 FROM python:${PYTHON}-slim-bookworm
 LABEL org.opencontainers.image.title="bench" org.opencontainers.image.licenses="Apache-2.0"
-# bench starts long CPU runs with it, which keeps memory between steps (docs/explanation/measurements.md)
+# bench starts long CPU runs with it, which keeps memory between steps (docs/explanation/measurements.md); any version does
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends libjemalloc2 && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/bench /opt/bench
 # /cache is for whatever user the container is started with, so it is open like /tmp
@@ -36,7 +37,8 @@ ENV PATH=/opt/bench/bin:$PATH \
     BENCH_CACHE=/cache/bench BENCH_DATA=/data \
     HF_HOME=/cache/huggingface MPLCONFIGDIR=/cache/matplotlib \
     NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
-USER bench
+# a number, by which Kubernetes can see that it is not root
+USER 1000
 WORKDIR /work
 VOLUME /cache
 ENTRYPOINT ["bench"]

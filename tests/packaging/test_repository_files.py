@@ -101,7 +101,9 @@ def read_instructions() -> list[tuple[str, str]]:
     """The instructions of the Dockerfile and their arguments, continued lines joined."""
     text = (ROOT / "Dockerfile").read_text()
     joined = re.sub(r"\\\n\s*", "", "\n".join(line for line in text.splitlines() if not line.startswith("#")))
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line.strip())]
+    return [
+        (word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line.strip())
+    ]
 
 
 def test_the_image_is_of_this_project() -> None:

@@ -159,7 +159,7 @@ def test_it_is_the_wheel_that_runs(installed: Installed) -> None:
     assert (rows > 90, torch) == (True, False)  # data files are found, and nothing heavy is imported for them
 
 
-TYPED_USE = '''
+TYPED_USE = """
 import litevit_bench as bench
 from results.records.record import Record
 
@@ -168,7 +168,7 @@ reveal_type(bench.list_tasks)
 record: Record = bench.run("digits", "vit_nano")
 reveal_type(record.result)
 bench.run("digits", "vit_nano", protocol=3)
-'''
+"""
 
 
 @pytest.mark.soak
