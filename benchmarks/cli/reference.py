@@ -38,8 +38,8 @@ _INTRODUCTION = """\
 | `--debug` | show the full trace of an error instead of one sentence |
 | `--offline` | never use the network; what is not on this machine is named at once (same as `BENCH_OFFLINE=1`) |
 
-Without a verb, `bench --version` prints the version, and `bench --print-completion SHELL` writes a script with
-which bash, zsh or tcsh completes verbs, options and names
+Without a verb, `bench --version` prints the version, and `bench --print-completion SHELL` writes a script
+with which bash, zsh or tcsh completes verbs, options and names
 ([how to use it](../guides/install.md#completion-in-the-shell)).
 
 ## Exit codes
