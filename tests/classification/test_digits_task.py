@@ -65,7 +65,18 @@ def test_the_epoch_was_chosen_on_val(folder: Path) -> None:
 
 
 def test_same_command_again_is_answered_from_the_record(digits_run: Path, bench: Bench) -> None:
-    words = ("run", "digits", "--backbone", "vit_nano", "--tier", "short", "--set", "epochs=4", "--out", str(digits_run))
+    words = (
+        "run",
+        "digits",
+        "--backbone",
+        "vit_nano",
+        "--tier",
+        "short",
+        "--set",
+        "epochs=4",
+        "--out",
+        str(digits_run),
+    )
     again = bench(*words)
     assert again.returncode == 0
     assert "answered from the record, --fresh runs it again" in again.stdout
