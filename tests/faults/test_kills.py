@@ -16,9 +16,8 @@ from tests.faults.kill_driver import KillDriver
 from tests.faults.soak_kills import run_soak
 from tracking.data.mini_lasot import ensure_mini_lasot
 
-
 SOAK_CASES = ("predict", "onnx again")
-"""Neither makes a number of a record: labels for people, and an export that the case ``onnx`` makes for the first time."""
+"""Neither makes a number of a record: labels for people, and an export that the case ``onnx`` makes first."""
 
 
 @pytest.fixture(scope="module")
