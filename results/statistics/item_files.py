@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,7 +142,8 @@ def _read_stored_array(folder: Path, record: Record, entry: str, what: str) -> t
     content = read_verified_file(path, sha256)
     try:
         return path, _parse_array(content)
-    except (ValueError, EOFError, SyntaxError) as error:
+    # numpy reads a strange head by tokenize, whose errors from Python 3.12 on are its own and no SyntaxErrors
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:
         raise RecordError(f"{path} does not hold {what}: {error}") from error
 
 
