@@ -1,0 +1,303 @@
+"""A folder in which the blocks of the pages run: what pages speak of is there, and trainings are a few steps long.
+
+All pages share one folder, so a run that a page repeats is answered from its record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import cv2
+import numpy as np
+from PIL import Image
+
+import litevit_bench
+from benchmarks.cli.main import build_parser, main
+from tests.conftest import ROOT
+from tests.docs.blocks import Block, iter_commands
+
+SHELL_COMMANDS = ("cp", "mkdir", "sha256sum", "ls")
+"""What a block may call besides ``bench`` and still be executed."""
+
+RUN = re.compile(r"runs/(\w+)/([\w-]*?)(?:RUN|my-run)(?=/|$)")
+"""The folder of a run, as pages write it."""
+
+MADE_RUNS = {
+    "pretrain": "pretrain mae --backbone vit_nano --data digits",
+    "digits": "run digits --backbone vit_pico",
+    "mini_ade": "run mini_ade --backbone vit_pico --protocol linear",
+    "mini_lasot": "run mini_lasot --backbone vit_pico --protocol fast64",
+    "mini_coco": "run mini_coco --backbone vit_pico --protocol frozen",
+    "segfolder": "run segfolder --data-root my_data --backbone vit_pico --protocol linear",
+    "imagefolder": "run imagefolder --data-root photos --backbone vit_pico --protocol knn",
+}
+"""How a run of a task is made where a page speaks of one that no block has made."""
+
+
+class Workplace:
+    """The folder and what was made in it so far.
+
+    Args:
+        folder: an empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = ""
+
+    def run_block(self, block: Block) -> None:
+        """Execute a block of commands, each of which must end with code 0."""
+        for words in iter_commands(block):
+            self.prepare(words)
+            if words[0] == "bench":
+                code = self.call_bench(words[1:])
+            else:
+                assert words[0] in SHELL_COMMANDS, f"{block.place}: {words[0]} is not executed; mark the block"
+                line = " ".join(self.fill_in(word) for word in words)
+                code = subprocess.run(line, shell=True, cwd=self.folder, timeout=600).returncode
+            assert code == 0, f"{block.place}: {' '.join(words)} ends with code {code}:\n{self.output[-3000:]}"
+
+    def run_refusal(self, block: Block, says: str) -> None:
+        """Execute a block of one command, which must be refused with the sentence that its page prints."""
+        (words,) = iter_commands(block)
+        assert words[0] == "bench", block.place
+        self.prepare(words)
+        code = self.call_bench(words[1:])
+        assert code in (1, 2), f"{block.place}: ends with code {code}"
+        found = " ".join(self.output.split())
+        for part in " ".join(says.split()).split(" ... "):
+            assert part.strip(". ") in found, f"{block.place}: the page says {part!r}, bench says:\n{found}"
+
+    def plan_block(self, block: Block) -> None:
+        """Resolve what the commands of a block would run; only data and weights may be missing."""
+        for words in iter_commands(block):
+            verb = words[1] if words[0] == "bench" else ""
+            if verb == "add":  # a name that the next command uses
+                self.prepare(words)
+                assert self.call_bench(words[1:]) == 0, f"{block.place}: {self.output}"
+            elif verb in ("run", "pretrain", "evaluate"):
+                self.require_plan(block, [*words[1:], "--dry-run"])
+            elif verb in ("sweep", "plan"):
+                self.require_plan(block, ["plan", *words[2:], "--no-calibration"])
+
+    def require_plan(self, block: Block, words: list[str]) -> None:
+        """A plan must come about, or fail for want of data or weights alone."""
+        self.prepare(words)
+        code = self.call_bench(words, is_short=False)
+        is_missing = re.search(r"bench get (data|weights)|fetched by hand|network is switched off", self.output)
+        assert code == 0 or is_missing, f"{block.place}: bench {' '.join(words)}:\n{self.output[-3000:]}"
+
+    def call_bench(self, words: list[str], is_short: bool = True) -> int:
+        """Run a command in this process, in the folder; its output is in ``output``."""
+        words = [self.fill_in(word) for word in words]
+        words = shorten(words) if is_short else words
+        stream = io.StringIO()
+        with work_in(self.folder), contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+            code = main(words)
+        self.output = stream.getvalue()
+        return code
+
+    def fill_in(self, word: str) -> str:
+        """Replace what stands for a run, or for the beginning of a digest, by what is there."""
+        word = re.sub(r"@[0-9a-f]{8}\b", lambda _: f"@{self.read_digest()[:8]}", word)
+        return RUN.sub(lambda found: self.find_run(found[1], found[2]), word)
+
+    def find_run(self, task: str, start: str) -> str:
+        """The newest run of a task whose folder begins so; made where there is none."""
+        for attempt in ("found", "made"):
+            runs = [path for path in (self.folder / "runs" / task).glob(f"{start}*") if path.is_dir()]
+            if runs:
+                return str(max(runs, key=lambda path: path.stat().st_mtime).relative_to(self.folder))
+            command = MADE_RUNS[task]
+            if start:
+                backbone, _, protocol = start.rstrip("-").partition("-")
+                command = f"run {task} --backbone {backbone}" + (f" --protocol {protocol}" if protocol else "")
+            assert attempt == "found" and self.call_bench(command.split()) == 0, f"runs/{task}/{start}: {self.output}"
+            self.prepare([])
+        raise AssertionError("not reached")
+
+    def read_digest(self) -> str:
+        """The SHA-256 of the checkpoint that pages call ``my_checkpoint.pth``."""
+        self.prepare(["my_checkpoint.pth"])
+        return hashlib.sha256((self.folder / "my_checkpoint.pth").read_bytes()).hexdigest()
+
+    def prepare(self, words: list[str]) -> None:
+        """Make the files that a command or a block of Python speaks of, once."""
+        if words[1:2] in (["table"], ["choose"], ["items"], ["compare"], ["verify"], ["pack"], ["list"]):
+            words = [*words, "runs/digits"]
+        for name, make in MAKERS.items():
+            if any(name in word for word in words) and not (self.folder / name).exists():
+                make(self)
+
+    def run_python(self, block: Block, names: dict[str, Any]) -> None:
+        """Execute a block of Python with the names of the page's earlier blocks."""
+        text = re.sub(r'"([^"]*)"', lambda found: f'"{self.fill_in(found[1])}"', block.text)
+        self.prepare([text])
+        names |= {key: value for key, value in self.make_names(text).items() if key not in names}
+        stream = io.StringIO()
+        if found := re.match(r"# (\w+/\w+\.py)\n", block.text):
+            # a file of a package: it is written and imported, as a reader does
+            with work_in(self.folder), shorten_functions():
+                import_file(self.folder / found[1], text)
+            return
+        with work_in(self.folder), contextlib.redirect_stdout(stream), shorten_functions():
+            exec(compile(text, block.place, "exec"), names)
+        self.output = stream.getvalue()
+
+    def make_names(self, text: str) -> dict[str, Any]:
+        """The objects that pages name without making them: frames of a video."""
+        rng = np.random.default_rng(0)
+        frames = {name: rng.integers(0, 255, (240, 320, 3), dtype=np.uint8) for name in ("first_frame", "next_frame")}
+        return {name: frame for name, frame in frames.items() if name in text}
+
+
+def import_file(path: Path, text: str) -> None:
+    """Write a module of a package, and import it."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    with mock.patch.object(sys, "path", [str(path.parent.parent), *sys.path]):
+        importlib.import_module(f"{path.parent.name}.{path.stem}")
+
+
+@contextlib.contextmanager
+def work_in(folder: Path) -> Iterator[None]:
+    """Work in a folder (contextlib.chdir, which Python 3.10 has not)."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def shorten(words: list[str]) -> list[str]:
+    """A command with ``--tier smoke`` in place of its own tier, where it has one."""
+    if "--tier" in words:
+        place = words.index("--tier") + 1
+        return [*words[:place], "smoke", *words[place + 1 :]]
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            options = vars(build_parser(words[:1]).parse_args(words))
+    except SystemExit:
+        return words  # wrong words are refused by the command itself
+    return [*words, "--tier", "smoke"] if "tier" in options else words
+
+
+@contextlib.contextmanager
+def shorten_functions() -> Iterator[None]:
+    """The functions of ``litevit_bench`` that train do so at the tier smoke."""
+    with contextlib.ExitStack() as stack:
+        for name in ("run", "pretrain"):
+            original = getattr(litevit_bench, name)
+
+            def call(*args: Any, _original: Callable[..., Any] = original, **options: Any) -> Any:
+                return _original(*args, **{**options, "tier": "smoke"})
+
+            stack.enter_context(mock.patch.object(litevit_bench, name, call))
+        yield
+
+
+# What pages speak of
+
+
+def make_runs(place: Workplace) -> None:
+    """``runs``: what the pages about boards show."""
+    for command in (
+        "run digits --backbone vit_nano --protocol knn",
+        "run digits --backbone vit_pico --protocol knn",
+        "run mini_ade --backbone vit_pico --protocol linear",
+    ):
+        assert place.call_bench(command.split()) == 0, place.output
+
+
+def link_reference_runs(place: Workplace) -> None:
+    """``results/reference_runs``: those of the repository."""
+    (place.folder / "results").mkdir(exist_ok=True)
+    (place.folder / "results" / "reference_runs").symlink_to(ROOT / "results" / "reference_runs")
+
+
+def make_video(place: Workplace) -> None:
+    """``walk.mp4``: a bright box that moves over noise."""
+    rng = np.random.default_rng(4)
+    size = (480, 360)
+    video = cv2.VideoWriter(str(place.folder / "walk.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, size)
+    for frame in range(6):
+        pixels = rng.integers(0, 90, (size[1], size[0], 3)).astype(np.uint8)
+        pixels[110:260, 240 + 4 * frame : 300 + 4 * frame] = 220
+        video.write(pixels)
+    video.release()
+
+
+def make_checkpoint(place: Workplace) -> None:
+    """``my_checkpoint.pth``: an encoder of vit_nano."""
+    shutil.copy(place.folder / place.find_run("pretrain", "") / "encoder.pth", place.folder / "my_checkpoint.pth")
+
+
+def make_photos(place: Workplace) -> None:
+    """``photos``: class folders of small images that differ in their color."""
+    rng = np.random.default_rng(1)
+    for number, name in enumerate(("bus", "car", "tram")):
+        folder = place.folder / "photos" / name
+        folder.mkdir(parents=True)
+        for item in range(16):
+            pixels = rng.integers(0, 120, (40, 48, 3)) + np.eye(3, dtype=int)[number] * 120
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{item}.png")
+
+
+def make_labeled_images(place: Workplace) -> None:
+    """``my_data``: images and label images of two classes, with a list of classes."""
+    rng = np.random.default_rng(2)
+    for split, count in (("train", 6), ("val", 3), ("test", 3)):
+        for kind in ("images", "labels"):
+            (place.folder / "my_data" / kind / split).mkdir(parents=True)
+        for item in range(count):
+            label = np.zeros((48, 64), dtype=np.uint8)
+            label[8 + item : 30, 10 : 30 + item] = 1
+            label[40:] = 11  # what the guide leaves out by --ignore 11
+            pixels = rng.integers(0, 100, (48, 64, 3)) + (label == 1)[..., None] * 120
+            Image.fromarray(pixels.astype(np.uint8)).save(place.folder / f"my_data/images/{split}/{item}.png")
+            Image.fromarray(label).save(place.folder / f"my_data/labels/{split}/{item}.png")
+    (place.folder / "my_data" / "classes.txt").write_text("ground\nthing\n")
+
+
+def make_sequences(place: Workplace) -> None:
+    """``sequences``: two short videos as folders of frames, with boxes."""
+    rng = np.random.default_rng(3)
+    for name in ("cat-1", "cat-2"):
+        folder = place.folder / "sequences" / name
+        folder.mkdir(parents=True)
+        boxes = []
+        for frame in range(6):
+            pixels = rng.integers(0, 90, (120, 160, 3)).astype(np.uint8)
+            pixels[30 + frame : 60 + frame, 40 + 2 * frame : 80 + 2 * frame] = 220
+            Image.fromarray(pixels).save(folder / f"{frame + 1:04}.png")
+            boxes.append(f"{40 + 2 * frame},{30 + frame},40,30")
+        (folder / "groundtruth.txt").write_text("\n".join(boxes) + "\n")
+
+
+MAKERS: dict[str, Callable[[Workplace], None]] = {
+    "results/reference_runs": link_reference_runs,
+    "walk.mp4": make_video,
+    "runs/digits": make_runs,
+    "my_checkpoint.pth": make_checkpoint,
+    "photos": make_photos,
+    "my_data": make_labeled_images,
+    "sequences": make_sequences,
+}
+
+
+def make_environment() -> dict[str, str]:
+    """The variables under which blocks run: no network, and no data but the embedded."""
+    return {"BENCH_OFFLINE": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"), "PYTHONPATH": str(ROOT)}
