@@ -45,6 +45,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
     """Rewrite links, lists and formulas of a page."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]  # its only entry would be the page itself
     repository = config["extra"].get("repository", "")
     text = rewrite_outside_code(markdown, lambda part: rewrite_links(part, page.file.src_uri, repository))
     return rewrite_outside_code(indent_lists(text), write_formulas)

@@ -2,6 +2,7 @@
 
 A block of ``bash``, ``console`` or ``python`` is executed, unless the line before its fence is one of these comments:
 
+``<!-- soak: REASON -->``      executed by ``make soak`` only
 ``<!-- planned: REASON -->``   the commands are parsed, and what they would run is planned
 ``<!-- not run: REASON -->``   the commands are parsed, no more (tests/test_docs.py)
 ``<!-- fails -->``             the command is executed and refused with what the next block of ``text`` says
@@ -18,10 +19,10 @@ from typing import Literal, NamedTuple
 
 from tests.conftest import ROOT
 
-Mode = Literal["executed", "planned", "not run", "fails"]
+Mode = Literal["executed", "soak", "planned", "not run", "fails"]
 
 RUNNABLE = ("bash", "console", "python")
-MARK = re.compile(r"\s*<!-- (planned|not run|fails)(?:: (.*\S))? -->\s*")
+MARK = re.compile(r"\s*<!-- (soak|planned|not run|fails)(?:: (.*\S))? -->\s*")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 GENERATED_MARKS: dict[str, tuple[Mode, str]] = {
@@ -32,6 +33,8 @@ GENERATED_MARKS: dict[str, tuple[Mode, str]] = {
     "bench get weights mae_tiny": ("not run", "needs the network"),
     "bench submit runs": ("not run", "needs a clean history of the repository"),
     "bench demo": ("not run", "takes two minutes; CI runs it"),
+    "bench sweep": ("planned", "starts processes of its own; tests/benchmarks/matrix sweeps"),
+    "bench analyze data-scale": ("soak", "is four runs"),
 }
 """Marks for the examples of ``docs/reference/cli.md``, which is generated and cannot hold comments; by their start."""
 
@@ -119,7 +122,7 @@ def describe_counts(blocks: list[Block]) -> str:
     """The sentence of the page about the tests of these pages."""
     count = Counter(block.mode for block in blocks)
     return (
-        f"Of {len(blocks)} blocks of commands and Python, {count['executed'] + count['fails']} are executed "
-        f"({count['fails']} of them to be refused as printed), {count['planned']} are planned only, and "
-        f"{count['not run']} are not run."
+        f"Of {len(blocks)} blocks of commands and Python, {count['executed'] + count['fails'] + count['soak']} are "
+        f"executed\n({count['fails']} of them to be refused as printed, {count['soak']} by `make soak` alone), "
+        f"{count['planned']} are planned only, and\n{count['not run']} are not run."
     )

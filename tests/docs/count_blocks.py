@@ -13,7 +13,7 @@ BEGIN, END = "<!-- counts: python -m tests.docs.count_blocks -->\n", "<!-- end o
 def fill_home(text: str) -> str:
     """The home page with the sentence of today."""
     before, _, rest = text.partition(BEGIN)
-    sentence = describe_counts(list_runnable()).replace("planned only", "planned\nonly")
+    sentence = describe_counts(list_runnable())
     return f"{before}{BEGIN}{sentence}\n{END}{rest.partition(END)[2]}"
 
 

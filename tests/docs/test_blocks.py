@@ -28,9 +28,15 @@ def name_page(page: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """The folder that all blocks share."""
-    return Workplace(tmp_path_factory.mktemp("work"))
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Makes what several pages name, once."""
+    return Workplace(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture
+def place(workshop: Workplace, tmp_path: Path) -> Workplace:
+    """The folder of one page."""
+    return Workplace(tmp_path / "work", workshop)
 
 
 @pytest.fixture(autouse=True)
@@ -40,15 +46,26 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return
 
 
-@pytest.mark.parametrize("page", list_pages("executed"), ids=name_page)
-def test_blocks_are_executed(page: Path, place: Workplace) -> None:
+def run_page(page: Path, place: Workplace, *modes: str) -> None:
+    """Execute the blocks of a page that have one of these modes, in their order, with one set of names."""
     names: dict[str, Any] = {}
     for block in BLOCKS:
-        if block.page == page and block.mode == "executed":
+        if block.page == page and block.mode in modes:
             if block.language == "python":
                 place.run_python(block, names)
             else:
                 place.run_block(block)
+
+
+@pytest.mark.parametrize("page", list_pages("executed"), ids=name_page)
+def test_blocks_are_executed(page: Path, place: Workplace) -> None:
+    run_page(page, place, "executed")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("page", list_pages("soak"), ids=name_page)
+def test_slow_blocks_are_executed(page: Path, place: Workplace) -> None:
+    run_page(page, place, "executed", "soak")
 
 
 @pytest.mark.parametrize("page", list_pages("planned"), ids=name_page)

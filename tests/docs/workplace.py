@@ -1,7 +1,4 @@
-"""A folder in which the blocks of the pages run: what pages speak of is there, and trainings are a few steps long.
-
-All pages share one folder, so a run that a page repeats is answered from its record.
-"""
+"""A folder in which the blocks of a page run: what the page speaks of is there, and trainings are a few steps long."""
 
 from __future__ import annotations
 
@@ -37,10 +34,10 @@ RUN = re.compile(r"runs/(\w+)/([\w-]*?)(?:RUN|my-run)(?=/|$)")
 MADE_RUNS = {
     "pretrain": "pretrain mae --backbone vit_nano --data digits",
     "digits": "run digits --backbone vit_pico",
-    "mini_ade": "run mini_ade --backbone vit_pico --protocol linear",
+    "mini_ade": "run mini_ade --backbone vit_nano --protocol linear",
     "mini_lasot": "run mini_lasot --backbone vit_pico --protocol fast64",
     "mini_coco": "run mini_coco --backbone vit_pico --protocol frozen",
-    "segfolder": "run segfolder --data-root my_data --backbone vit_pico --protocol linear",
+    "segfolder": "run segfolder --data-root my_data --ignore 11 --backbone vit_nano --protocol linear",
     "imagefolder": "run imagefolder --data-root photos --backbone vit_pico --protocol knn",
 }
 """How a run of a task is made where a page speaks of one that no block has made."""
@@ -51,11 +48,14 @@ class Workplace:
 
     Args:
         folder: an empty folder.
+        workshop: makes the runs that pages name without making them; where not given, this folder itself.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, workshop: Workplace | None = None) -> None:
         self.folder = folder
+        self.workshop = workshop or self
         self.output = ""
+        folder.mkdir(parents=True, exist_ok=True)
 
     def run_block(self, block: Block) -> None:
         """Execute a block of commands, each of which must end with code 0."""
@@ -90,11 +90,12 @@ class Workplace:
             elif verb in ("run", "pretrain", "evaluate"):
                 self.require_plan(block, [*words[1:], "--dry-run"])
             elif verb in ("sweep", "plan"):
-                self.require_plan(block, ["plan", *words[2:], "--no-calibration"])
+                self.require_plan(block, ["plan", *words[2:]])
 
     def require_plan(self, block: Block, words: list[str]) -> None:
         """A plan must come about, or fail for want of data or weights alone."""
         self.prepare(words)
+        words = [*words, "--no-calibration"] if words[0] == "plan" and "--no-calibration" not in words else words
         code = self.call_bench(words, is_short=False)
         is_missing = re.search(r"bench get (data|weights)|fetched by hand|network is switched off", self.output)
         assert code == 0 or is_missing, f"{block.place}: bench {' '.join(words)}:\n{self.output[-3000:]}"
@@ -115,18 +116,28 @@ class Workplace:
         return RUN.sub(lambda found: self.find_run(found[1], found[2]), word)
 
     def find_run(self, task: str, start: str) -> str:
-        """The newest run of a task whose folder begins so; made where there is none."""
-        for attempt in ("found", "made"):
-            runs = [path for path in (self.folder / "runs" / task).glob(f"{start}*") if path.is_dir()]
-            if runs:
-                return str(max(runs, key=lambda path: path.stat().st_mtime).relative_to(self.folder))
+        """The newest run of a task whose folder begins so; where there is none, a copy of one made for all pages."""
+        if not (runs := self.list_runs(task, start)):
             command = MADE_RUNS[task]
             if start:
                 backbone, _, protocol = start.rstrip("-").partition("-")
                 command = f"run {task} --backbone {backbone}" + (f" --protocol {protocol}" if protocol else "")
-            assert attempt == "found" and self.call_bench(command.split()) == 0, f"runs/{task}/{start}: {self.output}"
-            self.prepare([])
-        raise AssertionError("not reached")
+            made = self.workshop.make_run(task, start, command)
+            shutil.copytree(made, self.folder / "runs" / task / made.name)
+            runs = self.list_runs(task, start)
+        return str(max(runs, key=lambda path: path.stat().st_mtime).relative_to(self.folder))
+
+    def list_runs(self, task: str, start: str) -> list[Path]:
+        """The folders of the runs of a task whose names begin so."""
+        return [path for path in (self.folder / "runs" / task).glob(f"{start}*") if (path / "record.json").is_file()]
+
+    def make_run(self, task: str, start: str, command: str) -> Path:
+        """Make a run here, once."""
+        if not (runs := self.list_runs(task, start)):
+            self.prepare(command.split())
+            assert self.call_bench(command.split()) == 0, f"bench {command}: {self.output[-3000:]}"
+            runs = self.list_runs(task, start)
+        return max(runs, key=lambda path: path.stat().st_mtime)
 
     def read_digest(self) -> str:
         """The SHA-256 of the checkpoint that pages call ``my_checkpoint.pth``."""
@@ -139,7 +150,12 @@ class Workplace:
             words = [*words, "runs/digits"]
         for name, make in MAKERS.items():
             if any(name in word for word in words) and not (self.folder / name).exists():
-                make(self)
+                if self.workshop is not self and name not in ("runs/digits", "results/reference_runs"):
+                    self.workshop.prepare([name])
+                    copy = shutil.copytree if (self.workshop.folder / name).is_dir() else shutil.copy
+                    copy(self.workshop.folder / name, self.folder / name)
+                else:
+                    make(self)
 
     def run_python(self, block: Block, names: dict[str, Any]) -> None:
         """Execute a block of Python with the names of the page's earlier blocks."""
@@ -192,6 +208,8 @@ def shorten(words: list[str]) -> list[str]:
             options = vars(build_parser(words[:1]).parse_args(words))
     except SystemExit:
         return words  # wrong words are refused by the command itself
+    if words[0] == "plan":
+        return [*words, "--no-calibration"]
     return [*words, "--tier", "smoke"] if "tier" in options else words
 
 
@@ -217,9 +235,9 @@ def make_runs(place: Workplace) -> None:
     for command in (
         "run digits --backbone vit_nano --protocol knn",
         "run digits --backbone vit_pico --protocol knn",
-        "run mini_ade --backbone vit_pico --protocol linear",
     ):
         assert place.call_bench(command.split()) == 0, place.output
+    place.find_run("mini_ade", "")
 
 
 def link_reference_runs(place: Workplace) -> None:
@@ -243,6 +261,12 @@ def make_video(place: Workplace) -> None:
 def make_checkpoint(place: Workplace) -> None:
     """``my_checkpoint.pth``: an encoder of vit_nano."""
     shutil.copy(place.folder / place.find_run("pretrain", "") / "encoder.pth", place.folder / "my_checkpoint.pth")
+
+
+def make_named_checkpoint(place: Workplace) -> None:
+    """``my_mae.pth``: the same under another name."""
+    place.prepare(["my_checkpoint.pth"])
+    shutil.copy(place.folder / "my_checkpoint.pth", place.folder / "my_mae.pth")
 
 
 def make_photos(place: Workplace) -> None:
@@ -291,6 +315,7 @@ MAKERS: dict[str, Callable[[Workplace], None]] = {
     "results/reference_runs": link_reference_runs,
     "walk.mp4": make_video,
     "runs/digits": make_runs,
+    "my_mae.pth": make_named_checkpoint,
     "my_checkpoint.pth": make_checkpoint,
     "photos": make_photos,
     "my_data": make_labeled_images,
