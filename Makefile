@@ -48,7 +48,7 @@ DOCS_VENV := .venv-docs
 DOCS_STAMP := $(DOCS_VENV)/.installed
 docs: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
-	@echo "The site is in site/: open site/index.html"
+	@echo "The site is in site/: open site/index.html, or with the search: python3 -m http.server -d site"
 
 $(DOCS_STAMP): pyproject.toml requirements.lock
 	@rm -rf $(DOCS_VENV) && $(PYTHON) -m venv $(DOCS_VENV)

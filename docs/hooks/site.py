@@ -59,7 +59,8 @@ def on_post_build(config: Any) -> None:
     site = Path(config["site_dir"])
     found = {str(path.relative_to(site)): list_foreign_loads(path.read_text("utf-8")) for path in site.rglob("*.html")}
     if faults := {path: loads for path, loads in found.items() if loads}:
-        raise PluginError(f"pages load from other hosts: {faults}")
+        some = ", ".join(f"{path} loads {loads[0]}" for path, loads in sorted(faults.items())[:3])
+        raise PluginError(f"{len(faults)} pages load from other hosts: {some}")
 
 
 def rewrite_outside_code(text: str, change: Callable[[str], str]) -> str:

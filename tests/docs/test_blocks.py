@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backbones.registry import BACKBONES
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, iter_commands, list_runnable, read_blocks
 from tests.docs.count_blocks import HOME, fill_home
@@ -40,10 +40,14 @@ def place(workshop: Workplace, tmp_path: Path) -> Workplace:
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in make_environment().items():
         monkeypatch.setenv(name, value)
-    return
+    monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))
+    monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))
+    # what a page adds to the registry leaves with it
+    monkeypatch.setattr(BACKBONES, "_targets", dict(BACKBONES._targets))
+    monkeypatch.setattr(BACKBONES, "_loaded", dict(BACKBONES._loaded))
 
 
 def run_page(page: Path, place: Workplace, *modes: str) -> None:

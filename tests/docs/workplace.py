@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import cv2
 import numpy as np
-from PIL import Image
 
 import litevit_bench
+from backbones.registry import BACKBONES
 from benchmarks.cli.main import build_parser, main
+from foundation.registry import _RegisteredTarget
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, iter_commands
+from tests.docs.made_files import FILES
 
 SHELL_COMMANDS = ("cp", "mkdir", "sha256sum", "ls")
 """What a block may call besides ``bench`` and still be executed."""
@@ -55,6 +56,7 @@ class Workplace:
         self.folder = folder
         self.workshop = workshop or self
         self.output = ""
+        self.made: dict[tuple[str, ...], list[Path]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def run_block(self, block: Block) -> None:
@@ -77,8 +79,8 @@ class Workplace:
         code = self.call_bench(words[1:])
         assert code in (1, 2), f"{block.place}: ends with code {code}"
         found = " ".join(self.output.split())
-        for part in " ".join(says.split()).split(" ... "):
-            assert part.strip(". ") in found, f"{block.place}: the page says {part!r}, bench says:\n{found}"
+        for part in map(str.strip, " ".join(says.split()).split("...")):
+            assert part in found, f"{block.place}: the page says {part!r}, bench says:\n{found}"
 
     def plan_block(self, block: Block) -> None:
         """Resolve what the commands of a block would run; only data and weights may be missing."""
@@ -102,18 +104,44 @@ class Workplace:
 
     def call_bench(self, words: list[str], is_short: bool = True) -> int:
         """Run a command in this process, in the folder; its output is in ``output``."""
-        words = [self.fill_in(word) for word in words]
+        words = [found for word in words for found in self.expand(self.fill_in(word))]
         words = shorten(words) if is_short else words
         stream = io.StringIO()
+        before = self.copy_runs(words)
         with work_in(self.folder), contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
             code = main(words)
         self.output = stream.getvalue()
+        if words[0] in ("run", "pretrain"):
+            self.workshop.made[tuple(words)] = [run for run in self.list_all_runs() if run not in before]
+        if words[:2] == ["add", "backbone"] and code == 0:
+            # the registry reads the user's cards when it is imported, which in this process is done
+            BACKBONES._targets[words[2]] = _RegisteredTarget(f"backbones.user_cards:{words[2]}", "you")
         return code
 
     def fill_in(self, word: str) -> str:
         """Replace what stands for a run, or for the beginning of a digest, by what is there."""
         word = re.sub(r"@[0-9a-f]{8}\b", lambda _: f"@{self.read_digest()[:8]}", word)
         return RUN.sub(lambda found: self.find_run(found[1], found[2]), word)
+
+    def copy_runs(self, words: list[str]) -> list[Path]:
+        """Bring what the same command made on another page, so that it is answered from its record; return all runs."""
+        before = self.list_all_runs()
+        for run in self.workshop.made.get(tuple(words), []):
+            target = self.folder / "runs" / run.parent.name / run.name
+            if not target.exists():
+                shutil.copytree(run, target)
+        return before
+
+    def list_all_runs(self) -> list[Path]:
+        """The folders of all complete runs of this page."""
+        return [path.parent for path in (self.folder / "runs").glob("*/*/record.json")]
+
+    def expand(self, word: str) -> list[str]:
+        """What the shell makes of a word with a star; a tier in the name of a run is the one that tests run."""
+        if "*" not in word or not word.startswith("runs/"):
+            return [word]
+        pattern = re.sub(r"-(short|full)-", "-smoke-", word)
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.glob(pattern)) or [word]
 
     def find_run(self, task: str, start: str) -> str:
         """The newest run of a task whose folder begins so; where there is none, a copy of one made for all pages."""
@@ -148,14 +176,12 @@ class Workplace:
         """Make the files that a command or a block of Python speaks of, once."""
         if words[1:2] in (["table"], ["choose"], ["items"], ["compare"], ["verify"], ["pack"], ["list"]):
             words = [*words, "runs/digits"]
+        for name, make_files in FILES.items():
+            if any(name in word for word in words) and not (self.folder / name).exists():
+                make_files(self.folder)
         for name, make in MAKERS.items():
             if any(name in word for word in words) and not (self.folder / name).exists():
-                if self.workshop is not self and name not in ("runs/digits", "results/reference_runs"):
-                    self.workshop.prepare([name])
-                    copy = shutil.copytree if (self.workshop.folder / name).is_dir() else shutil.copy
-                    copy(self.workshop.folder / name, self.folder / name)
-                else:
-                    make(self)
+                make(self)
 
     def run_python(self, block: Block, names: dict[str, Any]) -> None:
         """Execute a block of Python with the names of the page's earlier blocks."""
@@ -199,7 +225,11 @@ def work_in(folder: Path) -> Iterator[None]:
 
 
 def shorten(words: list[str]) -> list[str]:
-    """A command with ``--tier smoke`` in place of its own tier, where it has one."""
+    """A command with ``--tier smoke`` in place of its own tier, where it has one, and with two seeds at most."""
+    if "--seeds" in words:
+        place = words.index("--seeds") + 1
+        while words[place + 2 : place + 3] and words[place + 2].isdecimal():
+            del words[place + 2]
     if "--tier" in words:
         place = words.index("--tier") + 1
         return [*words[:place], "smoke", *words[place + 1 :]]
@@ -209,7 +239,9 @@ def shorten(words: list[str]) -> list[str]:
     except SystemExit:
         return words  # wrong words are refused by the command itself
     if words[0] == "plan":
-        return [*words, "--no-calibration"]
+        return words if "--no-calibration" in words else [*words, "--no-calibration"]
+    if words[0] == "evaluate":
+        return words  # nothing is trained, and bench choose takes whole evaluations
     return [*words, "--tier", "smoke"] if "tier" in options else words
 
 
@@ -227,9 +259,6 @@ def shorten_functions() -> Iterator[None]:
         yield
 
 
-# What pages speak of
-
-
 def make_runs(place: Workplace) -> None:
     """``runs``: what the pages about boards show."""
     for command in (
@@ -238,24 +267,6 @@ def make_runs(place: Workplace) -> None:
     ):
         assert place.call_bench(command.split()) == 0, place.output
     place.find_run("mini_ade", "")
-
-
-def link_reference_runs(place: Workplace) -> None:
-    """``results/reference_runs``: those of the repository."""
-    (place.folder / "results").mkdir(exist_ok=True)
-    (place.folder / "results" / "reference_runs").symlink_to(ROOT / "results" / "reference_runs")
-
-
-def make_video(place: Workplace) -> None:
-    """``walk.mp4``: a bright box that moves over noise."""
-    rng = np.random.default_rng(4)
-    size = (480, 360)
-    video = cv2.VideoWriter(str(place.folder / "walk.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, size)
-    for frame in range(6):
-        pixels = rng.integers(0, 90, (size[1], size[0], 3)).astype(np.uint8)
-        pixels[110:260, 240 + 4 * frame : 300 + 4 * frame] = 220
-        video.write(pixels)
-    video.release()
 
 
 def make_checkpoint(place: Workplace) -> None:
@@ -269,57 +280,10 @@ def make_named_checkpoint(place: Workplace) -> None:
     shutil.copy(place.folder / "my_checkpoint.pth", place.folder / "my_mae.pth")
 
 
-def make_photos(place: Workplace) -> None:
-    """``photos``: class folders of small images that differ in their color."""
-    rng = np.random.default_rng(1)
-    for number, name in enumerate(("bus", "car", "tram")):
-        folder = place.folder / "photos" / name
-        folder.mkdir(parents=True)
-        for item in range(16):
-            pixels = rng.integers(0, 120, (40, 48, 3)) + np.eye(3, dtype=int)[number] * 120
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{item}.png")
-
-
-def make_labeled_images(place: Workplace) -> None:
-    """``my_data``: images and label images of two classes, with a list of classes."""
-    rng = np.random.default_rng(2)
-    for split, count in (("train", 6), ("val", 3), ("test", 3)):
-        for kind in ("images", "labels"):
-            (place.folder / "my_data" / kind / split).mkdir(parents=True)
-        for item in range(count):
-            label = np.zeros((48, 64), dtype=np.uint8)
-            label[8 + item : 30, 10 : 30 + item] = 1
-            label[40:] = 11  # what the guide leaves out by --ignore 11
-            pixels = rng.integers(0, 100, (48, 64, 3)) + (label == 1)[..., None] * 120
-            Image.fromarray(pixels.astype(np.uint8)).save(place.folder / f"my_data/images/{split}/{item}.png")
-            Image.fromarray(label).save(place.folder / f"my_data/labels/{split}/{item}.png")
-    (place.folder / "my_data" / "classes.txt").write_text("ground\nthing\n")
-
-
-def make_sequences(place: Workplace) -> None:
-    """``sequences``: two short videos as folders of frames, with boxes."""
-    rng = np.random.default_rng(3)
-    for name in ("cat-1", "cat-2"):
-        folder = place.folder / "sequences" / name
-        folder.mkdir(parents=True)
-        boxes = []
-        for frame in range(6):
-            pixels = rng.integers(0, 90, (120, 160, 3)).astype(np.uint8)
-            pixels[30 + frame : 60 + frame, 40 + 2 * frame : 80 + 2 * frame] = 220
-            Image.fromarray(pixels).save(folder / f"{frame + 1:04}.png")
-            boxes.append(f"{40 + 2 * frame},{30 + frame},40,30")
-        (folder / "groundtruth.txt").write_text("\n".join(boxes) + "\n")
-
-
 MAKERS: dict[str, Callable[[Workplace], None]] = {
-    "results/reference_runs": link_reference_runs,
-    "walk.mp4": make_video,
-    "runs/digits": make_runs,
-    "my_mae.pth": make_named_checkpoint,
     "my_checkpoint.pth": make_checkpoint,
-    "photos": make_photos,
-    "my_data": make_labeled_images,
-    "sequences": make_sequences,
+    "my_mae.pth": make_named_checkpoint,
+    "runs/digits": make_runs,
 }
 
 
