@@ -110,7 +110,7 @@ def write_formulas(text: str) -> str:
         # one line, so that Markdown sees one piece of HTML and no emphasis or list in it
         return " ".join(convert(" ".join(source.split()), display=display).split())
 
-    text = DISPLAY_MATH.sub(lambda found: f"\n\n<div class=\"formula\">{draw(found[1], 'block')}</div>\n\n", text)
+    text = DISPLAY_MATH.sub(lambda found: f'\n\n<div class="formula">{draw(found[1], "block")}</div>\n\n', text)
     return INLINE_MATH.sub(lambda found: draw(found[1], "inline"), text)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +82,7 @@ def test_blocks_are_planned(page: Path, place: Workplace) -> None:
 def test_refusals_are_as_printed(page: Path, place: Workplace) -> None:
     """A block that fails is followed by what is printed; " ... " in it stands for anything."""
     blocks = read_blocks(page)
-    for block, output in zip(blocks, [*blocks[1:], None]):
+    for block, output in zip(blocks, [*blocks[1:], None], strict=True):
         if block.mode == "fails":
             assert output is not None and output.language == "text", f"{block.place}: no output follows"
             place.run_refusal(block, output.text)
@@ -109,8 +108,8 @@ def write_page(folder: Path, text: str) -> list[Block]:
 
 
 def test_marks_are_read(tmp_path: Path) -> None:
-    text = "A:\n```bash\nbench list tasks\n```\n- item\n\n  <!-- planned: days -->\n  ```bash\n  bench run \\\n    x\n  ```\n"
-    first, second = write_page(tmp_path, text)
+    item = "- item\n\n  <!-- planned: days -->\n  ```bash\n  bench run \\\n    x\n  ```\n"
+    first, second = write_page(tmp_path, f"A:\n```bash\nbench list tasks\n```\n{item}")
     assert (first.mode, first.line, first.text) == ("executed", 3, "bench list tasks")
     assert (second.mode, second.reason, second.text) == ("planned", "days", "bench run \\\n  x")
     assert list(iter_commands(second)) == [["bench", "run", "x"]]

@@ -12,6 +12,7 @@ from tests.docs.notebooks import NOTEBOOKS, execute_notebook
 EACH_NOTEBOOK = pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 
 
+@pytest.mark.soak
 @EACH_NOTEBOOK
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     for package in ("nbclient", "nbformat", "ipykernel"):
