@@ -29,6 +29,7 @@ def indent_lists(text: str) -> str:
             fence = "" if line.strip() == fence else fence
             continue
         previous = lines[-1] if lines else ""
+        was_inside = bool(levels)
         # a line that is not indented ends a list only after an empty line, or by a marker; else it goes on lazily
         if not levels or not previous or MARKER.match(line) or indent >= levels[-1]:
             while levels and indent < levels[-1]:
@@ -37,7 +38,7 @@ def indent_lists(text: str) -> str:
         if line.lstrip().startswith("```"):
             fence = "```"
         if found and len(found[1]) <= (levels[-1] if levels else 0) + 3:
-            if previous and not levels and not MARKER.match(previous):
+            if previous and not was_inside:
                 lines.append("")
             lines.append(_move(line, levels))
             levels.append(found.end())

@@ -35,6 +35,10 @@ GENERATED_MARKS: dict[str, tuple[Mode, str]] = {
     "bench demo": ("not run", "takes two minutes; CI runs it"),
     "bench sweep": ("planned", "starts processes of its own; tests/benchmarks/matrix sweeps"),
     "bench analyze data-scale": ("soak", "is four runs"),
+    "bench analyze layers": ("soak", "fits ten classifiers"),
+    "bench profile": ("soak", "times two networks; docs/quickstart/engineer.md times three"),
+    "bench export": ("soak", "docs/guides/export.md exports the same"),
+    "bench verify": ("soak", "docs/notebooks/new-checkpoint.ipynb verifies"),
 }
 """Marks for the examples of ``docs/reference/cli.md``, which is generated and cannot hold comments; by their start."""
 

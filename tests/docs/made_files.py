@@ -26,7 +26,7 @@ def make_photos(folder: Path) -> None:
     """``photos``: class folders of images that differ in their color."""
     for number, name in enumerate(("bus", "car", "tram")):
         for item in range(16):
-            paint(folder / "photos" / name / f"{item}.png", number)
+            paint(folder / "photos" / name / f"{name}{item}.png", number)
 
 
 def make_label_folders(folder: Path) -> None:
