@@ -30,7 +30,8 @@ def _render_output(output: dict[str, Any]) -> Iterator[str]:
     """The picture of an output where it has one, else its text."""
     data = output.get("data", {})
     if "image/png" in data:
-        yield f'<img alt="output" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+        width = output.get("metadata", {}).get("image/png", {}).get("width", 600)
+        yield f'<img alt="output" width="{width}" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
     elif "image/svg+xml" in data:
         yield "".join(data["image/svg+xml"])
     elif text := "".join(output.get("text", data.get("text/plain", ""))).rstrip():
