@@ -281,15 +281,8 @@ def make_checkpoint(place: Workplace) -> None:
     shutil.copy(place.folder / place.find_run("pretrain", "") / "encoder.pth", place.folder / "my_checkpoint.pth")
 
 
-def make_named_checkpoint(place: Workplace) -> None:
-    """``my_mae.pth``: the same under another name."""
-    place.prepare(["my_checkpoint.pth"])
-    shutil.copy(place.folder / "my_checkpoint.pth", place.folder / "my_mae.pth")
-
-
 MAKERS: dict[str, Callable[[Workplace], None]] = {
     "my_checkpoint.pth": make_checkpoint,
-    "my_mae.pth": make_named_checkpoint,
 }
 
 
