@@ -25,6 +25,7 @@ from foundation.registry import _RegisteredTarget
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, iter_commands
 from tests.docs.made_files import FILES
+from tests.limits import HANG_SECONDS
 
 SHELL_COMMANDS = ("cp", "mkdir", "sha256sum", "ls")
 """What a block may call besides ``bench`` and still be executed."""
@@ -72,7 +73,7 @@ class Workplace:
             else:
                 assert words[0] in SHELL_COMMANDS, f"{block.place}: {words[0]} is not executed; mark the block"
                 line = " ".join(self.fill_in(word) for word in words)
-                code = subprocess.run(line, shell=True, cwd=self.folder, timeout=600).returncode
+                code = subprocess.run(line, shell=True, cwd=self.folder, timeout=HANG_SECONDS).returncode
             if words[1:2] == ["choose"] and "timed on a busy machine" in self.output:
                 code = 0  # it then chooses nothing, which is right
             assert code == 0, f"{block.place}: {' '.join(words)} ends with code {code}:\n{self.output[-3000:]}"
