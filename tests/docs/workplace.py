@@ -163,8 +163,9 @@ class Workplace:
         return str(max(runs, key=lambda path: path.stat().st_mtime).relative_to(self.folder))
 
     def list_runs(self, task: str, start: str) -> list[Path]:
-        """The folders of the runs of a task whose names begin so."""
-        return [path for path in (self.folder / "runs" / task).glob(f"{start}*") if (path / "record.json").is_file()]
+        """The folders of the runs of a task whose names begin so; evaluations of runs are no runs in this sense."""
+        found = [path for path in (self.folder / "runs" / task).glob(f"{start}*") if (path / "record.json").is_file()]
+        return [path for path in found if "-as_is-" not in path.name]
 
     def make_run(self, task: str, start: str, command: str) -> Path:
         """Make a run here, once."""
