@@ -45,6 +45,8 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks (bench list tasks)")
     text = "protocols; each is run on the tasks that have it; default: the first one of each task"
     parser.add_argument("--protocols", nargs="+", metavar="NAME", help=text)
+    text = "keep only the cells on these tasks or under these protocols (of both, where both are named)"
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=text)
     parser.add_argument("--seeds", type=parse_seed, nargs="+", metavar="N", help="seeds; default: 0")
     parser.add_argument(
         "--data-scale",
@@ -76,7 +78,7 @@ def make_matrix(options: Namespace) -> Matrix:
         ConfigError: unknown names and wrong values, all at once.
     """
     from benchmarks.matrix.executors.executor import CellResources
-    from benchmarks.matrix.suite import Suite, SuiteBlock, expand_suite, read_suite, replace_fields
+    from benchmarks.matrix.suite import Suite, SuiteBlock, expand_suite, keep_named_cells, read_suite, replace_fields
     from benchmarks.resolve_cell import CellRequest
     from foundation.environment import resolve_data_root
 
@@ -106,6 +108,8 @@ def make_matrix(options: Namespace) -> Matrix:
     )
     resources = CellResources(options.threads, _count_gpus(options), options.memory)
     matrix = expand_suite(replace_fields(base, changes), defaults, resources)
+    if options.only:
+        matrix = keep_named_cells(matrix, options.only)
     return _name_teacher(matrix, options.teacher, options.teacher_checkpoint)
 
 
