@@ -1,7 +1,7 @@
 """Take finished runs into ``results/reference_runs``, and write its table again.
 
-``python -m tests.results.collect_reference_runs runs`` copies the complete runs of a store, each record as it is and its
-per-item files compressed. What does not belong into a published record is refused: changes that were not committed, and
+``python -m tests.results.collect_reference_runs runs`` copies the complete runs of a store, each record as it is and
+its per-item files compressed. What does not belong into a published record is refused: code that was not committed, and
 folders of the machine that made it. Nothing that is there already is changed.
 """
 
