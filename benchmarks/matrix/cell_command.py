@@ -64,6 +64,7 @@ def make_cell_command(request: CellRequest) -> list[str]:
         "--subset": request.allow_subset,
         "--allow-duplicates": request.allow_duplicates,
         "--hash-all": request.hash_all,
+        "--no-timing": not request.is_timed,
     }
     return words + [switch for switch, is_on in switches.items() if is_on]
 

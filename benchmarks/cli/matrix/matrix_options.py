@@ -18,6 +18,7 @@ from benchmarks.cli.common_options import (
     add_data_options,
     add_output_options,
     add_overrides_option,
+    add_timing_option,
     collect_data_options,
 )
 from benchmarks.cli.start_options import (
@@ -62,6 +63,7 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     add_label_option(parser)
     add_teacher_options(parser, "of the cells with protocol finetune_distill")
     add_data_options(parser)
+    add_timing_option(parser)
     add_output_options(parser)
     text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
     parser.add_argument("--threads", type=parse_process_count, default=1, metavar="N", help=text)
@@ -104,6 +106,7 @@ def make_matrix(options: Namespace) -> Matrix:
         allow_subset=options.subset,
         allow_duplicates=options.allow_duplicates,
         hash_all=options.hash_all,
+        is_timed=not options.no_timing,
         data_options=collect_data_options(options).make_files_absolute(data_root),
     )
     resources = CellResources(options.threads, _count_gpus(options), options.memory)
