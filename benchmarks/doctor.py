@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import getpass
 import platform
+import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from engine.processes.memory_allocator import computes_on_cpu, find_loaded_allocator, find_page_keeper
+from engine.run_environment import get_git_state
 from foundation.environment import get_cache_dir, get_weights_dir
 from foundation.errors import UserError
 from foundation.files import ensure_writable_dir
-from foundation.package_versions import find_version
+from foundation.package_versions import find_version, get_own_version
+from foundation.plural import format_count
 
 FindingState = Literal["ok", "note", "bad"]
 
@@ -24,33 +29,41 @@ FORKED_PACKAGES = {
     "onedl-mmsegmentation": ("mmsegmentation",),
 }
 REQUIRED_PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
+    *("torch", "torchvision", "timm", "safetensors", "huggingface-hub"),
     *FORKED_PACKAGES,
-    "got10k",
-    "six",
-    "opencv-python",
-    "numpy",
-    "scipy",
+    *("pycocotools", "faster-coco-eval", "got10k", "six", "opencv-python"),
+    *("numpy", "scipy", "scikit-learn", "scikit-image", "pillow", "matplotlib"),
+    *("pydantic", "pyyaml", "rich", "filelock", "zstandard", "threadpoolctl", "jinja2", "shtab"),
 )
+"""The dependencies of pyproject.toml, but for those of old versions of Python and those that are listed as loggers."""
+
 EXTRA_PACKAGES = {"deploy": ("onnx", "onnxruntime", "openvino"), "parquet": ("pyarrow",)}
 LOGGERS = ("tensorboard", "wandb", "mlflow")
 MIN_FREE_DISK_GIB = 5
 
 
 class Finding(NamedTuple):
-    """One thing that was checked: its name, its state, details, and for any state but ``ok`` how to fix it."""
+    """One thing that was checked.
+
+    Attributes:
+        name: what was checked.
+        state: ``note`` is no fault: something optional is missing.
+        detail: what was found.
+        fix: for any state but ``ok``, how to fix it.
+        shared_detail: what to show to others in place of ``detail``, where that names folders of the user's own.
+    """
 
     name: str
     state: FindingState
     detail: str
     fix: str = ""
+    shared_detail: str = ""
 
 
 def diagnose_environment(data_root: Path, out: Path, device: str = "auto") -> list[Finding]:
     """Check everything that bench needs; nothing is changed, except that a test file is written to ``out``."""
     findings = [
+        *_describe_machine(),
         _check_python(),
         *_check_packages(),
         *_check_forks(),
@@ -60,6 +73,39 @@ def diagnose_environment(data_root: Path, out: Path, device: str = "auto") -> li
         *_check_folders(data_root, out),
     ]
     return [*findings, *_check_plugins()]
+
+
+def make_shared_report(findings: Sequence[Finding]) -> list[dict[str, str]]:
+    """Return findings as they can be shown to others, such as in a public issue.
+
+    Folders of data are counted and not named, the home folder is ``~``, the user's name ``USER``, and what stands
+    before the ``@`` of an address is left out. No variable of the environment is in a finding in the first place.
+
+    Args:
+        findings: of ``diagnose_environment``.
+
+    Returns:
+        For each finding its ``name``, ``state``, ``detail`` and ``fix``, all text.
+    """
+    rows = [(f.name, f.state, f.shared_detail or f.detail, f.fix) for f in findings]
+    return [dict(zip(("name", "state", "detail", "fix"), map(_hide_private_words, row), strict=True)) for row in rows]
+
+
+def _hide_private_words(text: str) -> str:
+    with suppress(RuntimeError, KeyError, OSError):  # a user of a container may have no home folder, or no name
+        text = text.replace(str(Path.home()), "~")
+    with suppress(KeyError, OSError, ImportError):
+        # a folder of that name, such as /scratch/alice; a word in a sentence may be the same by chance
+        text = re.sub(rf"(?<=[/\\]){re.escape(getpass.getuser())}(?=[/\\\s:;,]|$)", "USER", text)
+    return re.sub(r"://[^/\s@]+@", "://", text)
+
+
+def _describe_machine() -> Iterator[Finding]:
+    source = get_git_state()
+    # the package that pip installed has no commit: its version says which code it is
+    commit = f", commit {source.commit[:12]}{' with changes' if source.dirty else ''}" if source.commit else ""
+    yield Finding("bench", "ok", f"{get_own_version()}{commit}")
+    yield Finding("system", "ok", f"{platform.platform()}, {platform.machine()}")
 
 
 def _check_python() -> Finding:
@@ -153,7 +199,8 @@ def _check_extras() -> Iterator[Finding]:
 def _check_folders(data_root: Path, out: Path) -> Iterator[Finding]:
     if data_root.is_dir():
         sets = sorted(path.name for path in data_root.iterdir() if path.is_dir())
-        yield Finding("data root", "ok", f"{data_root}: {', '.join(sets) or 'empty'}")
+        counted = f"{data_root}: {format_count(len(sets), 'folder')}"
+        yield Finding("data root", "ok", f"{data_root}: {', '.join(sets) or 'empty'}", shared_detail=counted)
     else:
         fix = "name it with --data-root or $BENCH_DATA; tasks on embedded data need none"
         yield Finding("data root", "note", f"{data_root} does not exist", fix)

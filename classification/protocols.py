@@ -10,11 +10,12 @@ from typing import Any
 from classification.finetune import BuildClassifier, SplitDatasets, run_finetune
 from classification.model import Classifier
 from classification.plan import ProtocolRecipe
-from classification.probes.feature_extraction import FrozenBackbone, build_outcome, make_frozen_backbone
+from classification.probes.feature_extraction import FrozenBackbone, make_frozen_backbone
 from classification.probes.knn import run_knn
 from classification.probes.linear import run_linear_probe
 from classification.probes.linear_sgd import run_linear_sgd
 from classification.probes.lowshot import run_lowshot
+from classification.probes.probe_outcome import build_outcome
 from classification.probes.shared_pass import open_feature_crew
 from classification.recipe import ClassificationRecipe
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deployment.graph_io import GraphCallable, NamedArrays
 from deployment.packages import import_package
@@ -106,17 +107,56 @@ def _load_graph(name: str, files: Mapping[str, bytes], precision: Precision, thr
     return call
 
 
-def build_compile_config(precision: Precision, threads: int) -> dict[str, Any]:
-    """Return OpenVINO's settings for one call at a time with the least latency.
+def load_batch_graph(
+    model: bytes, precision: Precision, threads: int
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Compile a graph that takes one item, for as many items a second as possible: each thread computes another item.
+
+    An item is computed in the same way whatever the number of threads and items, so its bits do not depend on either.
+
+    Args:
+        model: the ONNX model; one input (1, ...) and one output (1, C), both with a fixed shape.
+        precision: precision of the computation.
+        threads: number of items that are computed at once.
+
+    Returns:
+        A function from items (n, ...) to their outputs (n, C), float32.
+
+    Raises:
+        UserError: openvino is missing, or the precision is not available.
+    """
+    openvino = import_package("openvino")
+    require_runtime_precision(precision)
+    config = build_compile_config(precision, threads, streams=threads)
+    compiled = get_core().compile_model(get_core().read_model(model), "CPU", config)
+    require_compiled_settings(compiled, precision, threads)
+    queue = openvino.AsyncInferQueue(compiled, threads)
+    width = compiled.output(0).shape[1]
+
+    def compute_outputs(items: NDArray[np.float32]) -> NDArray[np.float32]:
+        outputs = np.empty((len(items), width), np.float32)
+        # called in OpenVINO's threads, one at a time; the next item overwrites the tensor
+        queue.set_callback(lambda request, number: np.copyto(outputs[number], request.get_output_tensor(0).data[0]))
+        for number in range(len(items)):
+            queue.start_async({0: items[number : number + 1]}, number)
+        queue.wait_all()
+        return outputs
+
+    return compute_outputs
+
+
+def build_compile_config(precision: Precision, threads: int, streams: int = 1) -> dict[str, Any]:
+    """Return OpenVINO's settings for a CPU.
 
     Args:
         precision: precision of the computation.
         threads: number of threads.
+        streams: number of calls at a time, which share the threads; 1 for the least latency.
     """
     return {
         "INFERENCE_PRECISION_HINT": PRECISION_HINTS[precision],
         "EXECUTION_MODE_HINT": "ACCURACY",
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
         "ENABLE_HYPER_THREADING": True,  # otherwise threads beyond the physical cores are silently removed
         "ENABLE_CPU_PINNING": False,  # otherwise several processes would all run on the first cores

@@ -123,13 +123,13 @@ def bench() -> Bench:
 
 @pytest.fixture(scope="session")
 def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fine-tuning of ten epochs by the real command: the folder of runs."""
-    return run_digits_tier(tmp_path_factory.mktemp("digits"), "short")
+    """A fine-tuning of four epochs by the real command: the folder of runs."""
+    return run_digits_tier(tmp_path_factory.mktemp("digits"), "short", "--set", "epochs=4")
 
 
-def run_digits_tier(out: Path, tier: str) -> Path:
-    """Fine-tune digits by the real command, at a tier; return the folder of runs."""
-    words = ("run", "digits", "--backbone", "vit_nano", "--tier", tier, "--out", str(out))
+def run_digits_tier(out: Path, tier: str, *others: str) -> Path:
+    """Fine-tune digits by the real command, at a tier and with other words; return the folder of runs."""
+    words = ("run", "digits", "--backbone", "vit_nano", "--tier", tier, *others, "--out", str(out))
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([BENCH, *words], env=env, capture_output=True, text=True, timeout=HANG_SECONDS)
     assert done.returncode == 0, done.stderr

@@ -27,6 +27,8 @@ def serve_forks(run_request: Callable[[str], int]) -> None:
     answers = os.fdopen(os.dup(1), "w")  # of its own: libraries print while they are imported
     os.dup2(2, 1)
     house = list_rooms()
+    # older versions of pyarrow, which scikit-learn imports, have a thread that gives memory back
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     for name in LIBRARIES:
         importlib.import_module(name)
     early = house & {name.partition(".")[0] for name in sys.modules}

@@ -141,7 +141,10 @@ def count_comments(source: str, tree: ast.Module) -> tuple[int, int]:
             code.update(range(token.start[0], token.end[0] + 1))
     docstrings: set[int] = set()
     for node in ast.walk(tree):
-        for statement in getattr(node, "body", []) if not isinstance(node, ast.Lambda | ast.IfExp) else []:
+        # only these have a docstring, or a text that says what the line above is
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.If):
+            continue
+        for statement in node.body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 docstrings.update(range(statement.lineno, (statement.end_lineno or statement.lineno) + 1))
     return comments, len(code - docstrings)
@@ -157,16 +160,13 @@ def build_import_graph(root: Path) -> dict[str, set[str]]:
 
 
 def _iterate_imports(module: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue  # with all that is below it
+        if not isinstance(node, ast.expr):  # no import is inside of one
+            waiting.extend(ast.iter_child_nodes(node))
         if isinstance(node, ast.Import):
             imported = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:

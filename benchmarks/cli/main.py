@@ -19,8 +19,8 @@ from typing import NoReturn
 from benchmarks.cli.arguments.command_words import require_possible_words, shorten_parser_message
 from benchmarks.cli.common_options import RENAMED_OPTIONS, add_common_switches
 from benchmarks.cli.loading_note import announce_loading
-from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message
-from benchmarks.cli.verbs import GROUP_TITLES, VERBS, load_verb
+from benchmarks.cli.output import ClosedOutputError, flush_stdout, write_message, write_stdout
+from benchmarks.cli.verbs import COMPLETED_SHELLS, GROUP_TITLES, VERBS, load_verb
 from engine.processes.launcher import apply_launcher
 from engine.processes.lost_workers import describe_lost_worker
 from engine.processes.memory_allocator import (
@@ -41,6 +41,18 @@ from foundation.suggest import did_you_mean
 
 LONG_VERBS = ("run", "evaluate", "pretrain", "sweep")
 """What trains or evaluates for long, and is worth a second start."""
+
+
+class PrintCompletionAction(argparse.Action):
+    """Write the completion script of the shell that is named, and end, as ``--version`` does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, values: object, _: object = None) -> None:
+        """Write the script for the shell in ``values``."""
+        # imported here: it looks up every task and backbone, which no other command line has to wait for
+        from benchmarks.cli.completion import render_completion
+
+        write_stdout(render_completion(build_parser(), str(values)))
+        parser.exit()
 
 
 class OneLineErrorParser(argparse.ArgumentParser):
@@ -169,6 +181,8 @@ def build_parser(verbs: Collection[str] = tuple(VERBS)) -> OneLineErrorParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bench {get_own_version()}")
+    text = "write a script with which the shell completes verbs, options and names (docs/guides/install.md)"
+    parser.add_argument("--print-completion", action=PrintCompletionAction, choices=COMPLETED_SHELLS, help=text)
     subparsers = parser.add_subparsers(prog="bench", dest="verb", required=True, metavar="VERB", help=argparse.SUPPRESS)
     for name, verb in VERBS.items():
         subparser = subparsers.add_parser(name, description=verb.summary, epilog=f"example: {verb.example}")

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.cli.arguments.subparsers import get_subparsers
 from benchmarks.cli.main import build_parser
 from benchmarks.cli.verbs import GROUP_TITLES, VERBS
 from foundation.environment import ENVIRONMENT_VARIABLES
@@ -36,6 +37,10 @@ _INTRODUCTION = """\
 | `--json` | write machine-readable output to stdout; progress and warnings go to stderr |
 | `--debug` | show the full trace of an error instead of one sentence |
 | `--offline` | never use the network; what is not on this machine is named at once (same as `BENCH_OFFLINE=1`) |
+
+Without a verb, `bench --version` prints the version, and `bench --print-completion SHELL` writes a script
+with which bash, zsh or tcsh completes verbs, options and names
+([how to use it](../guides/install.md#completion-in-the-shell)).
 
 ## Exit codes
 
@@ -84,15 +89,6 @@ def render_cli_reference() -> str:
     )
     introduction = _INTRODUCTION.format(overview="\n".join(overview), variables=variables)
     return "\n".join([introduction, *sections]).rstrip("\n") + "\n"
-
-
-def get_subparsers(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    """Return the parsers of the sub-commands by name; the mapping is empty for a parser without sub-commands."""
-    # argparse has no public way to list the arguments of a parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
 
 
 def format_default(action: argparse.Action) -> str:

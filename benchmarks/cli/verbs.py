@@ -138,6 +138,9 @@ VERBS = {
     "doctor": Verb("setup", "report what is installed, what is wrong, and how to fix it", "bench doctor"),
 }
 
+COMPLETED_SHELLS = ("bash", "zsh", "tcsh")
+"""Shells for which ``bench --print-completion`` writes a script: those whose scripts are tested."""
+
 
 def load_verb(name: str) -> ModuleType:
     """Import the module of a verb."""

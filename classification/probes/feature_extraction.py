@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.utils.data import DataLoader, default_collate
 
 from backbones.checkpoints.loading_fixes import list_loading_fixes
 from backbones.checkpoints.read_checkpoint import find_identity_key
 from backbones.create import CreatedBackbone
-from backbones.features import extract_pooled
 from backbones.fused_linear import fuse_linears
 from backbones.weights import RANDOM_INIT
 from classification.data.subset_sampling import LabeledDataset, LabeledSubset, sample_class_fraction
-from classification.metrics import ScoredItem, compute_accuracies, rank_true_class, to_record_metrics
 from classification.probes import feature_cache
 from classification.probes.feature_cache import LabeledFeatures
+from classification.probes.feature_network import (
+    FeatureNetwork,
+    compute_with_torch,
+    make_runtime_network,
+    require_feature_runtime,
+)
 from classification.probes.shared_pass import FeatureBatch, FeatureCrew, PassOrder
 from classification.probes.threaded_items import ThreadedItems
 from classification.recipe import FrozenRecipe
-from engine.calibration.scope import CalibrationScope, end_calibration, get_calibration, measure_items
+from engine.calibration.scope import CalibrationScope, get_calibration, measure_items
 from engine.determinism import make_deterministic
 from engine.processes.lost_batches import report_lost_batches
 from engine.progress_bar import ProgressBar, log_message
-from engine.task import RunPlan, RunRequest, Task, TaskOutcome
+from engine.task import RunPlan, RunRequest, Task
 from foundation.errors import IncompleteError, NonFiniteError
 from foundation.package_versions import find_build
 from results.records.identity import compute_digest
-from results.records.record import MetricValue, ModelSelection
 
 CACHE_KEY_PACKAGES = ("torch", "timm", "numpy", "opencv-python")
 """Packages whose version may change a feature; their versions are part of the cache key."""
@@ -61,6 +62,7 @@ class FrozenBackbone:
         shared_key_fields: fields of the cache key that are the same for all splits.
         label: prefix of the progress lines.
         crew: the processes that share a feature pass; ``None`` if this one is alone.
+        network: computes the features in another runtime; ``None`` for PyTorch.
     """
 
     created: CreatedBackbone
@@ -73,6 +75,7 @@ class FrozenBackbone:
     shared_key_fields: Mapping[str, Any]
     label: str
     crew: FeatureCrew | None = None
+    network: FeatureNetwork | None = None
 
     def get_train_features(self, train_on: str = "train") -> LabeledFeatures:
         """Return the features of the training items, reduced to the data scale; see ``get_features``.
@@ -157,8 +160,13 @@ class FrozenBackbone:
         """
         # without this field, features of other items of the same split would be taken for these
         some = {} if indices is None else {"members": compute_digest({"members": list(indices)})}
+        runtime, packages = dict[str, Any](), list(CACHE_KEY_PACKAGES)
+        if self.recipe.runtime != "torch":
+            runtime = {"runtime": self.recipe.runtime, "precision": self.recipe.precision}
+            packages += [self.recipe.runtime, "onnx", "onnxruntime"]  # the graph is written with ONNX
         return {
             **some,
+            **runtime,
             **self.shared_key_fields,
             "preprocessing": self.splits[split].get_preprocessing(),
             "pool": self.recipe.pool,
@@ -168,7 +176,7 @@ class FrozenBackbone:
             "items": len(self.splits[split]),
             "dtype": "float32",
             "device": self.device,  # CPU and GPU differ in the last digits
-            "software": dict(filter(None, map(find_build, CACHE_KEY_PACKAGES))),
+            "software": dict(filter(None, map(find_build, packages))),
         }
 
     def _load_cached(self, split: str, indices: Sequence[int] | None) -> LabeledFeatures | None:
@@ -204,9 +212,9 @@ class FrozenBackbone:
 
     def _extract_batch(self, images: torch.Tensor) -> NDArray[np.float32]:
         """Compute the features (batch, C) of normalized images (batch, 3, S, S)."""
-        with torch.inference_mode():
-            values = extract_pooled(self.created.model, images.to(self.device), self.recipe.pool)
-        return np.asarray(values.float().cpu().numpy(), np.float32)
+        if self.network is not None:
+            return self.network.compute(images)
+        return compute_with_torch(self.created.model, images.to(self.device), self.recipe.pool)
 
     def _iterate_batches(self, split: str, indices: Sequence[int] | None) -> Iterator[FeatureBatch]:
         """Yield features (b, C) and labels (b,), batch by batch in item order, from all processes of the run.
@@ -286,10 +294,13 @@ def make_frozen_backbone(
         task: gives the name.
     """
     make_deterministic()
+    require_feature_runtime(recipe, request.device)
     model = request.describe_model(plan.backbone_kwargs)
     created = request.build_backbone(plan.backbone_kwargs)
     created.model.eval().requires_grad_(False).to(request.device)
-    fuse_linears(created.model)
+    network = None if recipe.runtime == "torch" else make_runtime_network(created.model, recipe, request.card)
+    if network is None:
+        fuse_linears(created.model)
     start = request.start
     # random parts of the backbone depend on the seed, so the seed is part of the key; loaded weights do not depend on
     # it, so all seeds share one entry
@@ -310,89 +321,5 @@ def make_frozen_backbone(
     }
     label = f"{task.name} {request.card.name} {request.protocol}"
     scale = request.data_scale
-    return FrozenBackbone(created, recipe, splits, request.seed, scale, fingerprint, request.device, identity, label)
-
-
-def score_rows(labels: NDArray[np.int64], probabilities: NDArray[np.float64], first_item: int = 0) -> list[ScoredItem]:
-    """Make one row per item.
-
-    Args:
-        labels: true classes, (n,).
-        probabilities: probability of each class, (n, classes).
-        first_item: index of the first item; the others follow.
-
-    Raises:
-        NonFiniteError: a probability is not finite; argmax would call it the first class.
-    """
-    good = np.isfinite(probabilities).all(1)
-    if not good.all():
-        item = first_item + int(np.flatnonzero(~good)[0])
-        raise NonFiniteError(
-            f"the outputs for test image {item} are not finite, so it has no score: the classifier diverged; choose a "
-            "stronger regularization, or a lower rate"
-        )
-    columns = (labels, probabilities.argmax(1), probabilities.max(1), rank_true_class(labels, probabilities))
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [ScoredItem(item, *row) for item, row in enumerate(rows, first_item)]
-
-
-def build_accuracy_outcome(
-    frozen: FrozenBackbone,
-    task: Task,
-    item_rows: Sequence[ScoredItem],
-    selection: ModelSelection,
-    phase_seconds: Mapping[str, float],
-    details: Mapping[str, Any] = MappingProxyType({}),
-) -> TaskOutcome:
-    """Score the test items and build the outcome of a protocol that reads test once.
-
-    Args:
-        frozen: the backbone, and the number of test items.
-        task: gives the metrics.
-        item_rows: one row per test item.
-        selection: how the tested classifier was chosen.
-        phase_seconds: duration of each phase, seconds.
-        details: further measurements for the record.
-
-    Raises:
-        IncompleteError: a test item is missing or was scored twice.
-    """
-    end_calibration()
-    expected = len(frozen.splits["test"])
-    metrics = to_record_metrics(task.metrics, compute_accuracies(item_rows, expected), expected)
-    return build_outcome(frozen, metrics, ScoredItem._fields, item_rows, selection, phase_seconds, details)
-
-
-def build_outcome(
-    frozen: FrozenBackbone,
-    metrics: Mapping[str, MetricValue],
-    item_columns: tuple[str, ...],
-    item_rows: Sequence[Sequence[str | int | float | None]],
-    selection: ModelSelection,
-    phase_seconds: Mapping[str, float],
-    details: Mapping[str, Any] = MappingProxyType({}),
-) -> TaskOutcome:
-    """Build the outcome of a run, with the load report and the size of the backbone.
-
-    Args:
-        frozen: the backbone.
-        metrics: the scores, by metric name.
-        item_columns: column names of ``item_rows``.
-        item_rows: one row per scored item.
-        selection: how the tested classifier was chosen.
-        phase_seconds: duration of each phase, seconds.
-        details: further measurements for the record.
-    """
-    report, file = frozen.created.load_report, frozen.created.weight_file
-    model: nn.Module = frozen.created.model
-    return TaskOutcome(
-        metrics=metrics,
-        item_columns=item_columns,
-        item_rows=item_rows,
-        selection=selection,
-        load_report=report,
-        checkpoint_format=file.format if file else None,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        phase_seconds=dict(phase_seconds),
-        details=dict(details),
-    )
+    device, seed = request.device, request.seed
+    return FrozenBackbone(created, recipe, splits, seed, scale, fingerprint, device, identity, label, network=network)

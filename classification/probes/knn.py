@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from classification.metrics import ScoredItem
-from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
+from classification.probes.feature_extraction import FrozenBackbone
+from classification.probes.probe_outcome import build_accuracy_outcome, score_rows
 from classification.recipe import KnnRecipe
 from engine.calibration.scope import measure_items
 from engine.knn import compute_vote_shares

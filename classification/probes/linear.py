@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from classification.metrics import compute_top1
-from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
+from classification.probes.feature_extraction import FrozenBackbone
+from classification.probes.probe_outcome import build_accuracy_outcome, score_rows
 from classification.recipe import LinearRecipe
 from engine.calibration.scope import CalibrationScope, LoopTimer, get_calibration
 from engine.device import choose_float64_device

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from classification.metrics import compute_top1
-from classification.probes.feature_extraction import FrozenBackbone, build_accuracy_outcome, score_rows
+from classification.probes.feature_extraction import FrozenBackbone
 from classification.probes.linear import MAX_LOGITS
+from classification.probes.probe_outcome import build_accuracy_outcome, score_rows
 from classification.recipe import HeadOptimizerConfig, LinearSgdRecipe
 from engine.calibration.scope import get_calibration, measure_items
 from engine.progress_bar import ProgressBar, log_message

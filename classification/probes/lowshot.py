@@ -12,7 +12,7 @@ import numpy as np
 from classification.data.subset_sampling import sample_class_fraction, sample_k_shot
 from classification.metrics import ScoredItem, compute_accuracies
 from classification.probes.feature_cache import LabeledFeatures
-from classification.probes.feature_extraction import FrozenBackbone, build_outcome, score_rows
+from classification.probes.feature_extraction import FrozenBackbone
 from classification.probes.linear import (
     FeatureStandardizer,
     SelectedFit,
@@ -20,6 +20,7 @@ from classification.probes.linear import (
     fit_standardizer,
     select_fit,
 )
+from classification.probes.probe_outcome import build_outcome, score_rows
 from classification.recipe import LowShotRecipe
 from engine.calibration.scope import end_calibration
 from engine.progress_bar import log_message

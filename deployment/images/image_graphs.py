@@ -70,16 +70,31 @@ def write_image_graph(model: nn.Module, facts: ImageModelFacts, size: tuple[int,
     if facts.dynamic_size:
         sides = {2: "height", 3: "width"}
         axes = {IMAGE_INPUT: sides, facts.output: {1: "height", 2: "width"} if facts.output == "labels" else sides}
-    example = torch.zeros(1, 3, *size)
+    advice = "name a fixed one with --size HxW" if facts.dynamic_size else "choose another backbone or head"
+    return trace_image_graph(
+        ExportGraph(module, {IMAGE_INPUT: torch.zeros(1, 3, *size)}, (facts.output,), axes), name, advice
+    )
+
+
+def trace_image_graph(graph: ExportGraph, name: str, advice: str) -> bytes:
+    """Export a graph, and say in one sentence why a model cannot be exported.
+
+    Args:
+        graph: the graph.
+        name: name of the model, for messages.
+        advice: what to do where it fails, for messages.
+
+    Raises:
+        UserError: the model has an operator that ONNX has no form for, or cannot be traced.
+    """
     try:
-        return export_onnx(ExportGraph(module, {IMAGE_INPUT: example}, (facts.output,), axes))
+        return export_onnx(graph)
     except UserError:
         raise
     # tracing runs the code of any model, which may raise anything
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:200]}"
-        advice = "name a fixed one with --size HxW" if facts.dynamic_size else "choose another backbone or head"
-        which = " with a dynamic size" if facts.dynamic_size else ""
+        which = " with a dynamic size" if graph.dynamic_axes else ""
         raise UserError(f"{name} cannot be written as ONNX{which} ({reason}); {advice}") from error
 
 

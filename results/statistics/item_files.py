@@ -12,6 +12,7 @@ import io
 import math
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,7 +159,8 @@ def _read_stored_array(folder: Path, record: Record, entry: str, what: str) -> t
     content = read_verified_file(path, sha256)
     try:
         return path, _parse_array(content)
-    except (ValueError, EOFError, SyntaxError) as error:
+    # numpy reads a strange head by tokenize, whose errors from Python 3.12 on are its own and no SyntaxErrors
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:
         raise RecordError(f"{path} does not hold {what}: {error}") from error
 
 

@@ -16,6 +16,9 @@ from tests.faults.kill_driver import KillDriver
 from tests.faults.soak_kills import run_soak
 from tracking.data.mini_lasot import ensure_mini_lasot
 
+SOAK_CASES = ("predict", "onnx again")
+"""Neither makes a number of a record: labels for people, and an export that the case ``onnx`` makes first."""
+
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillDriver]:
@@ -32,7 +35,12 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillDriver]:
 @pytest.mark.parametrize(
     ("case", "chain"),
     [
-        pytest.param(case, chain, id=f"{case.name}-{number}")
+        pytest.param(
+            case,
+            chain,
+            id=f"{case.name}-{number}",
+            marks=[pytest.mark.soak] if case.name in SOAK_CASES else [],
+        )
         for case in CASES
         for number, chain in enumerate(case.chains)
     ],

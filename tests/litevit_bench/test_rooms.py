@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 
 from litevit_bench._rooms import ROOMS
 from tests import house_metrics
 from tests.conftest import BENCH, ROOT
 from tests.limits import HANG_SECONDS
+from tests.project_file import read_project
 
 MAKERS = {
     "engine.py": "raise SystemExit('foreign code ran')\n",
@@ -73,7 +73,7 @@ def test_a_foreign_module_that_was_imported_before_is_named(tmp_path: Path) -> N
 
 
 def test_the_rooms_are_named_once_and_alike_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = read_project()
     packages = set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
     assert {*ROOMS, "litevit_bench"} == packages == set(house_metrics.ROOMS)
     assert packages == set(project["tool"]["mypy"]["packages"])

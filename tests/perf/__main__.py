@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,36 +95,56 @@ def _time_bare_epoch() -> float:
     return (time.perf_counter() - began) / EPOCHS
 
 
-SUITES: tuple[Callable[[], list[SpeedRatio]], ...] = (
-    time_command_line,
-    startup.run_suite,
-    lambda: [time_training()],
-    finetune.run_suite,
-    pretrain.run_suite,
-    reading.run_suite,
-    probe.run_suite,
-    features.run_suite,
-    slide.run_suite,
-    tracking.run_suite,
-    spread.run_suite,
-    deploy.run_suite,
-    table.run_suite,
-    store.run_suite,
-    plan.run_suite,
-    analysis.run_suite,
-    sweep.run_suite,
-)
+SUITES: dict[str, Callable[[], list[SpeedRatio]]] = {
+    "command_line": time_command_line,
+    "startup": startup.run_suite,
+    "training": lambda: [time_training()],
+    "finetune": finetune.run_suite,
+    "pretrain": pretrain.run_suite,
+    "reading": reading.run_suite,
+    "probe": probe.run_suite,
+    "features": features.run_suite,
+    "slide": slide.run_suite,
+    "tracking": tracking.run_suite,
+    "spread": spread.run_suite,
+    "deploy": deploy.run_suite,
+    "table": table.run_suite,
+    "store": store.run_suite,
+    "plan": plan.run_suite,
+    "analysis": analysis.run_suite,
+    "sweep": sweep.run_suite,
+}
 
 
-def main() -> None:
-    """Run every suite and print the table; each line also at once on stderr, since all of it takes minutes."""
+def main(names: list[str]) -> int:
+    """Run suites and print the table; each line also at once on stderr, since all of it takes minutes.
+
+    A suite that fails is named at the end and does not take the others' lines with it.
+
+    Args:
+        names: the suites, all if there is none.
+
+    Returns:
+        1 if a suite failed or there is no such suite.
+    """
+    if unknown := [name for name in names if name not in SUITES]:
+        sys.stderr.write(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}\n")
+        return 1
     lines: list[SpeedRatio] = []
-    for suite in SUITES:
-        for line in suite():
-            sys.stderr.write("  ".join(line.to_cells()) + "\n")
-            lines.append(line)
+    failed = []
+    for name in names or SUITES:
+        try:
+            for line in SUITES[name]():
+                sys.stderr.write("  ".join(line.to_cells()) + "\n")
+                lines.append(line)
+        except Exception:  # noqa: BLE001 - the others take minutes and are worth having
+            traceback.print_exc()
+            failed.append(name)
     write_stdout(align_columns([("what", "ours", "alternative", "ratio"), *(line.to_cells() for line in lines)]))
+    if failed:
+        sys.stderr.write(f"failed: {', '.join(failed)}\n")
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -19,11 +19,14 @@ from timm.data import create_transform
 from torch.utils.data import DataLoader
 
 from backbones.fused_linear import fuse_linears
+from backbones.registry import get_card
 from classification.data.dataset_splits import ImageSplit
 from classification.data.image_collections import ImageFiles
 from classification.data.image_dataset import ImageDataset
 from classification.probes.feature_extraction import FrozenBackbone
+from classification.probes.feature_network import make_runtime_network
 from classification.recipe import FrozenRecipe
+from deployment.openvino import get_core
 from tests.perf.line import SpeedRatio
 
 IMAGES, ROUNDS, BATCH, PLAIN_BATCH = 128, 5, 32, 64
@@ -35,11 +38,16 @@ def run_suite() -> list[SpeedRatio]:
     """Milliseconds per image, rounds in turn: the shortest and the median of each."""
     with tempfile.TemporaryDirectory() as folder:
         names = _write_images(Path(folder))
-        loops = {"ours": _make_own_loop(Path(folder), names), "plain": _make_plain_loop(Path(folder), names)}
+        loops = {"plain": _make_plain_loop(Path(folder), names), "PyTorch": _make_own_loop(Path(folder), names)}
+        for precision in _list_precisions():
+            loops[f"OpenVINO {precision}"] = _make_own_loop(
+                Path(folder), names, runtime="openvino", precision=precision
+            )
         found = {name: loop() for name, loop in loops.items()}
-        gap = np.abs(found["ours"] - found["plain"]).max() / np.abs(found["plain"]).max()
-        if gap > 1e-5:
-            raise AssertionError(f"the features differ by {gap:.1e} of the largest")
+        for name, features in found.items():
+            gap = np.abs(features - found["plain"]).max() / np.abs(found["plain"]).max()
+            if gap > (0.1 if name.endswith("bf16") else 1e-5):
+                raise AssertionError(f"{name}: the features differ by {gap:.1e} of the largest")
         times: dict[str, list[float]] = {name: [] for name in loops}
         for _ in range(ROUNDS):
             for name, loop in loops.items():
@@ -48,9 +56,17 @@ def run_suite() -> list[SpeedRatio]:
                 times[name].append(1000 * (time.perf_counter() - began) / IMAGES)
     what = "frozen features, DeiT-Tiny 224 px, from JPEG / plain timm loop"
     return [
-        SpeedRatio(f"{what}, {kind}", choose(times["ours"]), choose(times["plain"]), "ms/image")
+        SpeedRatio(f"{what}, {name}, {kind}", choose(times[name]), choose(times["plain"]), "ms/image")
+        for name in loops
+        if name != "plain"
         for kind, choose in (("shortest", min), ("median", statistics.median))
     ]
+
+
+def _list_precisions() -> list[str]:
+    """The precisions that OpenVINO has here."""
+    has_bf16 = "BF16" in get_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ["f32", "bf16"] if has_bf16 else ["f32"]
 
 
 def _write_images(folder: Path) -> list[str]:
@@ -67,13 +83,17 @@ def _make_model() -> Any:
     return timm.create_model("deit_tiny_patch16_224", num_classes=0).eval().requires_grad_(False)
 
 
-def _make_own_loop(folder: Path, names: list[str]) -> Callable[[], NDArray[np.float32]]:
-    recipe = FrozenRecipe(img_size=224, crop_pct=0.9, pool="token", batch_size=BATCH)
+def _make_own_loop(folder: Path, names: list[str], **settings: Any) -> Callable[[], NDArray[np.float32]]:
+    recipe = FrozenRecipe(img_size=224, crop_pct=0.9, pool="token", batch_size=BATCH, **settings)
     items = ImageDataset(ImageSplit(ImageFiles(folder, names), range(IMAGES), [0] * IMAGES), recipe, MEAN, STD)
     model = _make_model()
-    fuse_linears(model)
+    network = None
+    if recipe.runtime == "torch":
+        fuse_linears(model)
+    else:
+        network = make_runtime_network(model, recipe, get_card("deit_tiny"))
     created: Any = SimpleNamespace(model=model)
-    frozen = FrozenBackbone(created, recipe, {"test": items}, 0, 1.0, "", "cpu", {}, "")
+    frozen = FrozenBackbone(created, recipe, {"test": items}, 0, 1.0, "", "cpu", {}, "", network=network)
     return lambda: np.concatenate([values for values, _ in frozen.compute_batches("test", None, 0, 1)])
 
 

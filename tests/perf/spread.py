@@ -103,7 +103,7 @@ def time_loader_wait(folder: Path) -> SpeedRatio:
     """The share of training time that waits for the loader's one process: fast128 as it is, batch 32."""
     from engine.training import TrainingJob, train_model
 
-    changes = ("epochs=1", "schedule.warmup=0", f"pairs={32 * STEPS}", "trackers=[]")
+    changes = ("epochs=1", "schedule.warmup=0", f"pairs={32 * STEPS}", "loggers=[]")
     recipe = load_protocol_recipe("fast128", changes)
     items = PairDataset(make_pair_samplers(recipe, folder), recipe.pairs)
     job = TrainingJob(

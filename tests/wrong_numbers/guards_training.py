@@ -45,10 +45,16 @@ GUARDS = {
         f"{TESTS}::test_a_fit_that_diverged_is_not_chosen_from",
     ),
     "a probe's outputs are finite": Guard(
-        "classification/probes/feature_extraction.py",
+        "classification/probes/probe_outcome.py",
         "    if not good.all():\n",
         "    if False:\n",
         f"{TESTS}::test_outputs_that_are_not_finite_have_no_score_and_name_their_item",
+    ),
+    "another runtime is compared with PyTorch": Guard(
+        "classification/probes/feature_network.py",
+        '    _require_parity(measured, recipe, f"{card.name} in OpenVINO")\n',
+        "",
+        "tests/classification/probes/test_feature_network.py::test_a_runtime_that_computes_something_else_is_refused",
     ),
     "features that vote are finite": Guard(
         "engine/knn.py",

@@ -52,7 +52,9 @@ def answer(*commands: list[str]) -> list[str]:
     return [each["text"] for each in found]
 
 
-@pytest.mark.parametrize(("task", "protocol"), [("digits", "knn"), ("mini_ade", "linear")])
+@pytest.mark.parametrize(
+    ("task", "protocol"), [("digits", "knn"), pytest.param("mini_ade", "linear", marks=pytest.mark.soak)]
+)
 def test_an_answer_from_the_record_needs_no_torch(
     task: str, protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

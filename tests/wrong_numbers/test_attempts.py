@@ -60,7 +60,7 @@ def resume_run(out: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> t
     return read_record(folder), [line for line in capsys.readouterr().err.splitlines() if OTHERWISE in line]
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("is_killed", [pytest.param(False, marks=pytest.mark.soak), True])
 def test_a_resume_with_other_threads_lists_both_attempts_and_says_so(
     is_killed: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,7 +35,7 @@ from classification.data.image_collections import ImageFiles
 from classification.digits_task import DIGITS
 from classification.image_tasks import IMAGE_TASKS
 from classification.metrics import ScoredItem
-from classification.probes.feature_extraction import build_accuracy_outcome
+from classification.probes.probe_outcome import build_accuracy_outcome
 from engine.data import digits as digits_data
 from engine.data.control_task import ControlTask
 from engine.task import ControlKind, DataReport, MetricSpec, RunPlan, Task, TaskOutcome

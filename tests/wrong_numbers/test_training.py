@@ -21,9 +21,9 @@ from classification import finetune
 from classification.digits_task import DIGITS
 from classification.model import Classifier
 from classification.plan import _describe_training, count_training_items
-from classification.probes.feature_extraction import score_rows
 from classification.probes.linear import LogisticFit, select_fit
 from classification.probes.linear_sgd import select_head, train_heads
+from classification.probes.probe_outcome import score_rows
 from classification.recipe import (
     HeadOptimizerConfig,
     ImageRecipe,

@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from benchmarks.cli.common_options import add_data_root_option, add_output_options
 from benchmarks.cli.output import align_columns, write_json, write_stdout
-from benchmarks.doctor import diagnose_environment
+from benchmarks.doctor import diagnose_environment, make_shared_report
 from foundation.display_text import format_one_line
 from foundation.environment import resolve_data_root
 
@@ -22,7 +22,7 @@ def main(options: Namespace) -> int:
     """Write every finding; the exit code is 1 if something is bad."""
     findings = diagnose_environment(resolve_data_root(options.data_root), options.out, options.device)
     if options.json:
-        write_json([finding._asdict() for finding in findings])
+        write_json(make_shared_report(findings))  # what issues ask for, so nothing private may be in it
     else:
         write_stdout(align_columns([(f.state, f.name, f.detail) for f in findings]))
         # below the table, because an instruction is too long for a column

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.cli.arguments.subparsers import get_subparsers
 from benchmarks.cli.main import build_parser
-from benchmarks.cli.reference import COMMON_OPTIONS, get_subparsers, main, render_cli_reference
+from benchmarks.cli.reference import COMMON_OPTIONS, main, render_cli_reference
 from benchmarks.cli.verbs import VERBS
 from tests.conftest import ROOT
 

@@ -18,7 +18,7 @@ from engine.processes import memory_allocator
 from engine.processes.memory_allocator import find_loaded_allocator, find_page_keeper, make_restart_environment
 from foundation.environment import NO_RESTART_VAR
 from foundation.errors import UserError
-from tests.conftest import BENCH, ROOT
+from tests.conftest import BENCH, ROOT, run_bench
 from tests.limits import HANG_SECONDS
 
 MODULE = (sys.executable, "-m", "litevit_bench")
@@ -139,7 +139,7 @@ def run_command(
 def test_numbers_are_the_same_and_the_record_names_the_allocator(tmp_path: Path) -> None:
     words = ("run", "digits", "--backbone", "vit_pico", "--protocol", "knn", "--device", "cpu", "--fresh")
     kept = run_command(tmp_path, *MODULE, *words, "--out", "kept")
-    plain = run_command(tmp_path, BENCH, *words, "--out", "plain", BENCH_NO_RESTART="1")
+    plain = run_bench(*words, "--out", "plain", cwd=tmp_path, OMP_NUM_THREADS="1")  # with the system's allocator
     assert (kept.returncode, plain.returncode) == (0, 0), kept.stderr + plain.stderr
     assert kept.stderr.count(SAYS) == 1 and SAYS not in plain.stderr
     ((new, new_folder), (old, old_folder)) = (_read_record(tmp_path / name) for name in ("kept", "plain"))

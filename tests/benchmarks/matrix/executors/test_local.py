@@ -152,6 +152,7 @@ def test_what_no_machine_has_is_refused(executor: LocalExecutor) -> None:
         executor.has_room(CellResources(memory_gib=1e6))
 
 
+@pytest.mark.soak
 def test_a_killed_driver_takes_its_workers_along_and_is_started_again(tmp_path: Path) -> None:
     suite = tmp_path / "suite.toml"
     suite.write_text(

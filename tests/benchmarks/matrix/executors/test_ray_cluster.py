@@ -129,6 +129,7 @@ def test_a_worker_has_the_threads_of_its_cell_and_the_variables_of_the_driver(
     assert not variables["torch"]
 
 
+@pytest.mark.soak
 def test_the_cell_of_a_driver_that_is_killed_ends_and_runs_again(
     executor: RayExecutor, cluster: str, out: Path, run_plainly: RunPlainly
 ) -> None:
