@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test soak gpu static check perf house docs-cli docs-families clean
+.PHONY: demo test soak gpu static check perf house docs docs-cli docs-families clean
 
 demo: $(STAMP)
 	$(BIN)/bench demo
@@ -42,6 +42,21 @@ house: $(STAMP)
 perf: $(STAMP)
 	$(BIN)/python -m tests.perf
 
+# The site of the documentation, in site/. Its few packages live in an environment of their own, without torch: what
+# builds it reads the code and does not import it.
+DOCS_VENV := .venv-docs
+DOCS_STAMP := $(DOCS_VENV)/.installed
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@echo "The site is in site/: open site/index.html, or with the search: python3 -m http.server -d site"
+
+$(DOCS_STAMP): pyproject.toml requirements.lock
+	@rm -rf $(DOCS_VENV) && $(PYTHON) -m venv $(DOCS_VENV)
+	@echo "Setting up $(DOCS_VENV) (a minute) ..."
+	@$(PYTHON) docs/hooks/requirements.py > $(DOCS_VENV)/requirements.txt
+	@$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(DOCS_VENV)/requirements.txt
+	@touch $(DOCS_STAMP)
+
 docs-families: $(STAMP)
 	$(BIN)/python -m benchmarks.families.table docs/reference/backbones.md
 
@@ -62,5 +77,5 @@ $(STAMP): pyproject.toml requirements.lock
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
+	rm -rf $(VENV) $(DOCS_VENV) site runs .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

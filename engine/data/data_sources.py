@@ -40,7 +40,7 @@ _EMBEDDED = DataSource((), "made of what the packages contain", "that of the pac
 
 # sizes are those of the official archives
 DATA_SOURCES = {
-    "digits": DataSource((), "part of scikit-learn", "BSD-3-Clause", 0),
+    "digits": DataSource((), "part of scikit-learn", "images CC BY 4.0, scikit-learn BSD-3-Clause", 0),
     "mini_ade": _EMBEDDED,
     "mini_lasot": _EMBEDDED,
     "mini_coco": _EMBEDDED,
