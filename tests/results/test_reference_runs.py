@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ from tests.results.collect_reference_runs import TABLE_FILE, find_machine_paths,
 MEASURED = ROOT / "results" / "reference_runs"
 SUITE = ROOT / "suites" / "reference.toml"
 FOUND = scan_runs([MEASURED])
+SCORE = re.compile(r"\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)")
+"""A score with its interval, as boards have it."""
+
 MAX_BYTES = 15_000_000
 """Of everything in the store: a clone of the repository carries it."""
 
@@ -77,6 +81,17 @@ def test_every_record_is_a_cell_of_the_suite(monkeypatch: pytest.MonkeyPatch) ->
         is_random = "--checkpoint random" in " ".join(record.environment.command)
         cell = (record.task, record.protocol, record.tier, record.backbone.name, "random" if is_random else named)
         assert (*cell, record.seed, record.config.get("data_scale", 1.0)) in wanted, folder
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/explanation/reference-runs.md"])
+def test_scores_in_prose_are_those_of_the_table(page: str) -> None:
+    """A quoted row leaves columns out, but its score with its interval stands in the table beside that backbone."""
+    lines = (MEASURED / TABLE_FILE).read_text(encoding="utf-8").splitlines()
+    quoted = [line for line in (ROOT / page).read_text(encoding="utf-8").splitlines() if SCORE.search(line)]
+    assert quoted
+    for row in quoted:
+        (score,), name = SCORE.findall(row)[:1], row.split("|")[2].strip()
+        assert any(score in line and f" {name} " in line for line in lines), row
 
 
 def test_the_store_stays_small() -> None:
