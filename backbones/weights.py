@@ -22,6 +22,7 @@ from foundation.errors import CheckpointError
 from foundation.files import sha256_unchanged_file
 from foundation.text.user_json import read_user_json
 from foundation.text.user_names import require_text_name
+from foundation.values.path_text import shorten_path
 from foundation.weights.shard_index import hash_weights, is_shard_index, list_weight_files
 
 RANDOM_INIT = "random"
@@ -90,7 +91,7 @@ def locate_weights(
         if card.weights is not None and card.weights.sha256 == sha256_unchanged_file(path):
             # the card's own file, wherever it lies: the same start as without --checkpoint, and the same id
             return InitialWeights("card", path, card.weights.uri, weights_key=weights_key)
-        return InitialWeights("checkpoint", path, str(path), weights_key=weights_key)
+        return InitialWeights("checkpoint", path, shorten_path(path), weights_key=weights_key)
     if card.weights is None:
         return InitialWeights("random", None, None)
     path = find_card_weights(card).file or _fetch_weights(card, card.weights)

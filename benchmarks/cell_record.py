@@ -240,7 +240,7 @@ def _add_statistics(metrics: Mapping[str, MetricValue], task: Task) -> dict[str,
     return {name: value.model_copy(update={"statistic": declared.get(name)}) for name, value in metrics.items()}
 
 
-def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRecord | None:
+def measure_cell_efficiency(request: RunRequest, plan: RunPlan, is_timed: bool) -> EfficiencyRecord | None:
     """Measure what the backbone costs at this run's input size; smoke runs are counted, but not timed.
 
     A run whose backbone cannot be counted or timed still gets its score: the cost stays unmeasured, and a message
@@ -250,7 +250,7 @@ def measure_cell_efficiency(request: RunRequest, plan: RunPlan) -> EfficiencyRec
     from engine.progress_bar import log_message
 
     model_kwargs = plan.backbone_kwargs
-    timed = request.tier != "smoke"
+    timed = is_timed and request.tier != "smoke"
     try:
         model = request.prepare_backbone(model_kwargs).model
         return EfficiencyRecord.model_validate(

@@ -58,6 +58,7 @@ class CellRequest:
         weights_key: the weights to take from a file that holds several versions of them, by their key in the file.
         mean, std: of each channel, for pixels in 0..1, in place of the card's; both or none.
         label: a name for the row on boards; changes no number.
+        is_timed: measure how long the backbone takes; a smoke run never does.
     """
 
     task: str | Task
@@ -82,6 +83,7 @@ class CellRequest:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     label: str | None = None
+    is_timed: bool = True
 
 
 class ResolvedCell(NamedTuple):

@@ -246,7 +246,7 @@ def _run_and_record(resolved: ResolvedCell, folder: Path, cell_request: CellRequ
     record = _make_running_record(resolved, folder, cell_request)
     with record_progress(folder, record) as write_finished:
         # measured before the run, because the task trains this very backbone
-        efficiency = measure_cell_efficiency(resolved.request, resolved.plan)
+        efficiency = measure_cell_efficiency(resolved.request, resolved.plan, cell_request.is_timed)
         began = time.monotonic()
         outcome = _run_task(resolved, folder)
         seconds = time.monotonic() - began

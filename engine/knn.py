@@ -59,8 +59,9 @@ def compute_vote_shares(
     Nearest means the largest cosine similarity; each neighbor votes for its class with weight
     exp(cosine / temperature). The block sizes bound the memory: the best candidates of each query so far are merged
     with each block of the bank. The search uses float32 and finds twice as many candidates as needed; their
-    similarities are computed again in float64, because the features of an untrained backbone may differ only in their
-    last digits. Of equal similarities the lower item index comes first; of equal votes the lower class wins.
+    similarities are computed again in float64. The features of an untrained backbone may differ only in their last
+    digits, so both passes have to tell cosines of 1 - 1e-10 apart. Of equal similarities the lower item index comes
+    first; of equal votes the lower class wins.
 
     Args:
         bank_features: features that vote, (n, C).
@@ -82,10 +83,12 @@ def compute_vote_shares(
     """
     require_enough_voters(k, len(bank_features))
     classes = int(bank_labels.max()) + 1
+    center = _average_directions(bank_features, block_sizes[1])
     for start in range(0, len(query_features), block_sizes[0]):
         rows = np.array(query_features[start : start + block_sizes[0]])
         _require_finite_features(torch.from_numpy(rows), "query", start)
-        near = _find_candidates(bank_features, rows, min(2 * k, len(bank_features)), device, block_sizes[1])
+        count = min(2 * k, len(bank_features))
+        near = _find_candidates(bank_features, rows, center, count, device, block_sizes[1])
         weights, members = _rerank_candidates(bank_features, rows, near, k)
         heap = np.zeros((len(rows), classes))
         # Divided by the weight of the nearest neighbor: a common factor changes no fraction, and exp cannot overflow
@@ -96,21 +99,40 @@ def compute_vote_shares(
         yield heap / heap.sum(1, keepdims=True)
 
 
+def _average_directions(bank_features: NDArray[np.float32], block_size: int) -> NDArray[np.float64]:
+    """Return the mean of the bank's directions (features of length one), (C,).
+
+    Raises:
+        NonFiniteError: a feature is infinite or undefined.
+    """
+    total = np.zeros(bank_features.shape[1])
+    for start in range(0, len(bank_features), block_size):
+        rows = np.array(bank_features[start : start + block_size])
+        _require_finite_features(torch.from_numpy(rows), "bank", start)
+        total += _find_directions(rows).sum(0)
+    return total / len(bank_features)
+
+
 def _find_candidates(
     bank_features: NDArray[np.float32],
     query_features: NDArray[np.float32],
+    center: NDArray[np.float64],
     num_candidates: int,
     device: str,
     block_size: int,
 ) -> NDArray[np.int64]:
-    """Return the indices of the ``num_candidates`` bank items that are most similar to each query, (rows, count)."""
-    queries = _l2_normalize(torch.from_numpy(query_features).to(device))
+    """Return the indices of the ``num_candidates`` bank items that are most similar to each query, (rows, count).
+
+    With directions q and b and their center c, the cosine is q b = (q - c)(b - c) + (b - c) c + q c. The last term is
+    the same for all b, so the first two decide. Where all directions are nearly the same, these are as small as the
+    differences between cosines, and float32 tells them apart; it would round q b itself to one number.
+    """
+    queries = torch.from_numpy((_find_directions(query_features) - center).astype(np.float32)).to(device)
     best: tuple[Tensor, Tensor] | None = None
     for start in range(0, len(bank_features), block_size):
-        rows = torch.from_numpy(np.array(bank_features[start : start + block_size])).to(device)
-        _require_finite_features(rows, "bank", start)
-        part = _l2_normalize(rows)
-        similar = queries @ part.T
+        offsets = _find_directions(bank_features[start : start + block_size]) - center
+        part, along = (torch.from_numpy(each.astype(np.float32)).to(device) for each in (offsets, offsets @ center))
+        similar = queries @ part.T + along
         numbers = torch.arange(start, start + len(part), device=device).expand(len(query_features), -1)
         if best is not None:  # the candidates so far compete with this block
             similar, numbers = torch.cat([best[0], similar], 1), torch.cat([best[1], numbers], 1)
@@ -144,5 +166,8 @@ def _require_finite_features(values: Tensor, part: str, first_index: int) -> Non
         raise NonFiniteError(f"the features of {part} image {item} are not finite; check the weights of the backbone")
 
 
-def _l2_normalize(values: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(values, dim=1)
+def _find_directions(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return features divided by their lengths, in float64; those of zero length stay zero."""
+    wide = features.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(wide / np.where(lengths > 0, lengths, 1.0))

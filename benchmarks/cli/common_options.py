@@ -74,6 +74,12 @@ def add_hash_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hash-all", action="store_true", help=text)
 
 
+def add_timing_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--no-timing``."""
+    text = "count the backbone's operations but do not time it, as where other programs run; changes no id"
+    parser.add_argument("--no-timing", action="store_true", help=text)
+
+
 def add_layout_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how data of the user's own are laid out and labeled; see ``DataOptions``."""
     group = parser.add_argument_group("your own data (docs/guides/your-own-data.md)")
@@ -132,6 +138,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "first impression), full (the complete schedule of the protocol; default); each tier has its own leaderboards",
     )
     add_data_options(parser)
+    add_timing_option(parser)
     text = "run again although a record exists, and read no cache; the old record is kept"
     parser.add_argument("--fresh", action="store_true", help=text)
     add_launcher_option(parser)

@@ -37,6 +37,7 @@ def get_request_settings(options: Namespace) -> dict[str, Any]:
         "hash_all": options.hash_all,
         "data_options": collect_data_options(options),
         "force_new": options.fresh,
+        "is_timed": not options.no_timing,
         "command_line": tuple(options.command_line),
     }
 

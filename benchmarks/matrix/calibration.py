@@ -246,7 +246,7 @@ def calibrate_cell(request: CellRequest, threads: int, limits: CalibrationScope 
         measure_load = start_load_meter()
         began, cpu_began, children_before = time.monotonic(), time.process_time(), sum(os.times()[2:4])
         resolved = prepare_cell_backbone(resolved)
-        measure_cell_efficiency(resolved.request, resolved.plan)
+        measure_cell_efficiency(resolved.request, resolved.plan, request.is_timed)
         reset_peak_memory(resolved.request.device)
         with open_calibration(scope):
             # what belongs to a run's id would only be checked against checkpoints, and there are none

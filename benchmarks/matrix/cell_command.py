@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from backbones.card import format_normalization
 from benchmarks.resolve_cell import CellRequest
 from engine.data.data_options import name_option
 from engine.task import Task
+from foundation.environment import resolve_data_root
+from foundation.values.path_text import shorten_path
 
 
 def make_cell_command(request: CellRequest) -> list[str]:
-    """Return the words of the command that runs a cell with the same id.
+    """Return the words of the command that runs a cell with the same id, from the current folder.
+
+    Paths below the current folder are relative to it, and a data root that comes from ``$BENCH_DATA`` is left out, as
+    in a command that a user types: the words stand in the record, which should not hold the folders of a machine.
 
     Args:
         request: a cell of registered names.
@@ -22,21 +29,21 @@ def make_cell_command(request: CellRequest) -> list[str]:
     words = ["bench", "run", request.task, "--backbone", request.backbone]
     options: dict[str, str | None] = {
         "--protocol": request.protocol,
-        "--checkpoint": request.checkpoint,
+        "--checkpoint": None if request.checkpoint is None else shorten_path(Path(request.checkpoint)),
         "--weights-key": request.weights_key,
         "--label": request.label,
         "--tier": request.tier,
         "--seeds": str(request.seed),
         "--data-scale": repr(request.data_scale),
-        "--data-root": str(request.data_root),
-        "--out": str(request.out),
+        "--data-root": shorten_path(request.data_root),
+        "--out": shorten_path(request.out),
         "--device": request.device,
     }
     same = {
         "--tier": defaults.tier,
         "--seeds": str(defaults.seed),
         "--data-scale": repr(defaults.data_scale),
-        "--data-root": str(defaults.data_root),
+        "--data-root": shorten_path(resolve_data_root().absolute()),
         "--out": str(defaults.out),
         "--device": defaults.device,
     }
@@ -57,6 +64,7 @@ def make_cell_command(request: CellRequest) -> list[str]:
         "--subset": request.allow_subset,
         "--allow-duplicates": request.allow_duplicates,
         "--hash-all": request.hash_all,
+        "--no-timing": not request.is_timed,
     }
     return words + [switch for switch, is_on in switches.items() if is_on]
 

@@ -192,6 +192,32 @@ def expand_suite(suite: Suite, defaults: CellRequest, resources: CellResources) 
     return Matrix(list(cells.values()), list(dict.fromkeys(notes)))
 
 
+def keep_named_cells(matrix: Matrix, names: Sequence[str]) -> Matrix:
+    """Return the cells of a matrix on some tasks or under some protocols; with names of both kinds, of both.
+
+    Args:
+        matrix: the cells of a suite.
+        names: tasks and protocols that the suite has.
+
+    Raises:
+        UserError: the suite has no such task or protocol, or no cell is left.
+    """
+    has_protocol = {cell.request.protocol or "" for cell in matrix.cells}
+    has_task = {str(cell.request.task) for cell in matrix.cells}
+    tasks, protocols = has_task & {*names}, has_protocol & {*names}
+    if unknown := [name for name in names if name not in tasks | protocols]:
+        close = did_you_mean(unknown[0], has_task | has_protocol)
+        raise UserError(f"--only {unknown[0]}: no cell has such a task or protocol{close}")
+    kept = [
+        cell
+        for cell in matrix.cells
+        if cell.request.task in (tasks or has_task) and (cell.request.protocol or "") in (protocols or has_protocol)
+    ]
+    if not kept:
+        raise UserError(f"--only {' '.join(names)}: no cell is of such a task and of such a protocol")
+    return matrix._replace(cells=kept)
+
+
 class _Expansion:
     """The expansion of one block."""
 

@@ -97,6 +97,7 @@ def _repeat_run(folder: Path, record: Record, data_dir: Path, device: str, out: 
         allow_duplicates=True,
         data_scale=float(record.config.get("data_scale", 1.0)),
         hash_all=reads_every_byte(record),
+        is_timed=False,  # a time cannot be made again, and is not compared
         data_options=make_data_options(record.data.options),
         force_new=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 MAX_PATH_BYTES = 4095
 """PATH_MAX without the NUL at the end; no system call takes more."""
@@ -27,3 +28,15 @@ def find_path_fault(text: str) -> str:
     if len(os.fsencode(text)) > MAX_PATH_BYTES or longest > MAX_NAME_BYTES:
         return f"it is too long: a name has at most {MAX_NAME_BYTES} bytes, and a path {MAX_PATH_BYTES}"
     return ""
+
+
+def shorten_path(path: Path) -> str:
+    """Return a path as a record keeps it: relative to the current folder if it is below it, else as it is.
+
+    A record travels. Where its files lay on the machine that made it tells a reader nothing, and may hold a user name.
+
+    >>> shorten_path(Path.cwd() / "runs" / "digits"), shorten_path(Path("data"))
+    ('runs/digits', 'data')
+    """
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

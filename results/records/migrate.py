@@ -9,6 +9,7 @@ boards the new run then counts instead of the old one.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from foundation.files import sha256_file, write_atomic
 from results.records.ledger import ReplacedRecord, record_event
 from results.records.record import PRETRAINING_DOMAIN, SCHEMA_VERSION, Record, StatisticRecord, dump_record
 from results.records.store import RECORD_FILE, list_run_folders, read_record
-from results.statistics.item_files import DEFAULT_AREAS_ENTRY, list_item_files
+from results.statistics.item_files import DEFAULT_AREAS_ENTRY, GZIP_SUFFIX, list_item_files
 from results.statistics.legacy_statistics import CLASSIFICATION_COLUMNS, infer_legacy_statistic
 
 
@@ -75,7 +76,8 @@ def add_legacy_statistics(folder: Path, record: Record) -> Record:
     path = next(iter(list_item_files(folder, record)))
     if path.is_file():
         # the header is enough: only the names of the columns decide
-        with path.open(newline="", encoding="utf-8") as table:
+        opener = gzip.open if path.suffix == GZIP_SUFFIX else open
+        with opener(path, "rt", newline="", encoding="utf-8") as table:
             columns = {*next(csv.reader(table), ())}
     else:  # the table may be copied here later; until then, a metric in percent is taken for the mean of its own column
         columns = {*CLASSIFICATION_COLUMNS, *(name for name, metric in metrics.items() if metric.unit == "%")}

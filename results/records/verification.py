@@ -15,7 +15,13 @@ from results.records.identity import AS_IS, build_run_identity
 from results.records.record import PRETRAINING_DOMAIN, ConfidenceInterval, MetricValue, Record, StartCheckpoint
 from results.statistics.estimates import count_right_items, is_proportion
 from results.statistics.intervals import student_t_interval, wilson_interval
-from results.statistics.item_files import ItemTable, list_item_files, read_item_table, read_verified_file
+from results.statistics.item_files import (
+    ItemTable,
+    find_item_file,
+    list_item_files,
+    read_item_table,
+    read_verified_file,
+)
 from results.statistics.per_item_outcomes import ItemOutcomes, NoItemValueError, build_sample, read_item_outcomes
 from results.statistics.statistic_functions import MissingFunctionError
 
@@ -170,7 +176,7 @@ def _check_item_files(folder: Path, record: Record, table: ItemTable | None) -> 
         return
     try:
         for path, sha256 in list_item_files(folder, record).items():
-            is_table = path.name == record.result.items.file
+            is_table = path == find_item_file(folder / record.result.items.file)
             if not is_table:
                 read_verified_file(path, sha256)
             elif table is None:

@@ -1,6 +1,7 @@
 """Read the per-item files next to a record: its table and its pixel areas or matches.
 
-A file is used only if it has the SHA-256 that the record states.
+A file is used only if it has the SHA-256 that the record states. It may lie there compressed, as ``items.csv.gz``: the
+SHA-256 is that of the content.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import csv
 import hashlib
 import io
 import math
+import zlib
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from foundation.display_text import shorten_value
 from foundation.errors import RecordError
-from foundation.storage.regular_files import read_regular
+from foundation.storage.regular_files import FileTooLargeError, read_regular
 from results.records.record import Record
 from results.records.strict_model import require_plain_name
 from results.statistics.average_precision.match_tables import MatchTable, split_match_tables
@@ -33,6 +35,13 @@ FILE_KINDS = ("area_ratio", "average_precision")
 MAX_ITEM_BYTES = 256_000_000
 """A larger file is no per-item file. Areas of 20,000 images in 150 classes have 72 MB, and a table of five draws of
 50,000 images 15 MB."""
+
+
+GZIP_SUFFIX = ".gz"
+"""Ending of a per-item file that was compressed by gzip to save space; the file itself then need not be there."""
+
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+"""zlib's word for data with the head and the checksum of gzip."""
 
 
 class ItemTable(NamedTuple):
@@ -57,6 +66,8 @@ class ItemTable(NamedTuple):
 def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
     """Return the SHA-256 of each per-item file of a complete record: first the table, then files of areas or matches.
 
+    A file that is there only in its compressed form has the path of that; the SHA-256 is always of the content.
+
     Args:
         folder: folder of the run.
         record: record of the run.
@@ -79,7 +90,13 @@ def list_item_files(folder: Path, record: Record) -> dict[Path, str]:
         except ValueError as error:
             shown = shorten_value(name)
             raise RecordError(f"{folder}: the record names the per-item file {shown}, but that {error}") from error
-    return {folder / name: sha256 for name, sha256 in files.items()}
+    return {find_item_file(folder / name): sha256 for name, sha256 in files.items()}
+
+
+def find_item_file(path: Path) -> Path:
+    """Return the place of a per-item file: as it is named, or compressed beside it if only that is there."""
+    packed = path.with_name(path.name + GZIP_SUFFIX)
+    return packed if packed.is_file() and not path.exists() else path
 
 
 def read_item_table(folder: Path, record: Record) -> ItemTable:
@@ -136,7 +153,7 @@ def _read_stored_array(folder: Path, record: Record, entry: str, what: str) -> t
     stated = record.result.details.get(entry) if record.result else None
     if not isinstance(stated, dict):
         raise RecordError(f"{folder}: the record's details name no file of {what} under {entry!r}")
-    path = folder / str(stated.get("file"))
+    path = find_item_file(folder / str(stated.get("file")))
     sha256 = list_item_files(folder, record)[path]
     # parse the very bytes that were hashed
     content = read_verified_file(path, sha256)
@@ -148,21 +165,39 @@ def _read_stored_array(folder: Path, record: Record, entry: str, what: str) -> t
 
 
 def read_verified_file(path: Path, sha256: str) -> bytes:
-    """Return the content of a file, provided that it has the expected SHA-256.
+    """Return the content of a file, unpacked if it is compressed, provided that it has the expected SHA-256.
 
     Raises:
         RecordError: the file cannot be read, or has another content.
     """
     try:
         content = read_regular(path, MAX_ITEM_BYTES)
-    except OSError as error:
-        why = error.strerror or error
+        if path.suffix == GZIP_SUFFIX:
+            content = _unpack_gzip(content)
+    except (OSError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
         raise RecordError(
             f"cannot read the per-item file {path} ({why}); copy it from where the run was made"
         ) from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RecordError(f"{path} is not the file that its record was made with (another SHA-256); copy it again")
     return content
+
+
+def _unpack_gzip(content: bytes) -> bytes:
+    """Return what one gzip member holds.
+
+    Raises:
+        FileTooLargeError: it holds more than a per-item file can have; a few bytes could stand for gigabytes.
+        zlib.error: it is no gzip, or is cut off.
+    """
+    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    found = unpacker.decompress(content, MAX_ITEM_BYTES + 1)
+    if len(found) > MAX_ITEM_BYTES:
+        raise FileTooLargeError(f"it unpacks to more than {MAX_ITEM_BYTES:,} bytes")
+    if not unpacker.eof or unpacker.unused_data:
+        raise zlib.error("it is not one whole gzip file")
+    return found
 
 
 def _parse_array(content: bytes) -> NDArray[np.generic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors.torch import save_file
 
 import backbones.build_model
 from backbones.create import create_backbone
+from benchmarks.matrix.cell_command import make_cell_command
 from benchmarks.resolve_cell import CellRequest
 from benchmarks.run_cell import run_cell
 from foundation import files
@@ -120,3 +122,17 @@ def test_a_search_makes_one_for_each_training(calls: list[str], tmp_path: Path) 
     )
     run_cell(searched)
     assert len(calls) == 1 + 3
+
+
+def test_a_run_without_a_timing_is_the_same_run(tmp_path: Path) -> None:
+    """Its operations are counted, only the times are missing; a record of the one answers the other."""
+    request = CellRequest("digits", "vit_pico", "knn", tier="short", out=tmp_path, is_timed=False)
+    done = run_cell(request).record
+    assert done.cost is not None and done.cost.efficiency is not None
+    assert (
+        done.cost.efficiency.macs and done.cost.efficiency.latency is None and done.cost.efficiency.throughput is None
+    )
+    again = run_cell(replace(request, is_timed=True))
+    assert again.from_record
+    assert again.record.run_id == done.run_id
+    assert make_cell_command(request)[-1] == "--no-timing"

@@ -60,6 +60,16 @@ def test_against_a_plain_loop(k: int, temperature: float) -> None:
     assert ((votes.vote_shares > 1 / 7) & (votes.vote_shares <= 1)).all()
 
 
+@pytest.mark.parametrize("offset", [1e4, 1e5])
+def test_cosines_that_float32_cannot_tell_apart(offset: float) -> None:
+    """As of a random network: a search in float32 took any forty of the bank, and the vote was one of chance."""
+    bank, labels, queries = clouds(3, 400, 100, spread=0.3, offset=offset)
+    wide, other = (each.astype(float) / np.linalg.norm(each.astype(float), axis=1)[:, None] for each in (bank, queries))
+    assert (1 - other @ wide.T).max() < 3e-8  # float32 has steps of 6e-8 below one
+    votes = predict_knn(bank, labels, queries, 20, T, block_sizes=(32, 128))
+    np.testing.assert_array_equal(votes.predictions, plain(bank, labels, queries, 20, T))
+
+
 @pytest.mark.parametrize("blocks", [(1, 7), (33, 64), (1000, 1), (64, 100000)])
 def test_blocks_change_nothing(blocks: tuple[int, int]) -> None:
     bank, labels, queries = clouds(2, 500, 100)

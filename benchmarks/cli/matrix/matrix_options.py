@@ -18,6 +18,7 @@ from benchmarks.cli.common_options import (
     add_data_options,
     add_output_options,
     add_overrides_option,
+    add_timing_option,
     collect_data_options,
 )
 from benchmarks.cli.start_options import (
@@ -45,6 +46,8 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="tasks (bench list tasks)")
     text = "protocols; each is run on the tasks that have it; default: the first one of each task"
     parser.add_argument("--protocols", nargs="+", metavar="NAME", help=text)
+    text = "keep only the cells on these tasks or under these protocols (of both, where both are named)"
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=text)
     parser.add_argument("--seeds", type=parse_seed, nargs="+", metavar="N", help="seeds; default: 0")
     parser.add_argument(
         "--data-scale",
@@ -60,6 +63,7 @@ def add_matrix_options(parser: argparse.ArgumentParser) -> None:
     add_label_option(parser)
     add_teacher_options(parser, "of the cells with protocol finetune_distill")
     add_data_options(parser)
+    add_timing_option(parser)
     add_output_options(parser)
     text = "CPU threads per cell; a cell gives the same number with the same threads; default: 1"
     parser.add_argument("--threads", type=parse_process_count, default=1, metavar="N", help=text)
@@ -76,7 +80,7 @@ def make_matrix(options: Namespace) -> Matrix:
         ConfigError: unknown names and wrong values, all at once.
     """
     from benchmarks.matrix.executors.executor import CellResources
-    from benchmarks.matrix.suite import Suite, SuiteBlock, expand_suite, read_suite, replace_fields
+    from benchmarks.matrix.suite import Suite, SuiteBlock, expand_suite, keep_named_cells, read_suite, replace_fields
     from benchmarks.resolve_cell import CellRequest
     from foundation.environment import resolve_data_root
 
@@ -102,10 +106,13 @@ def make_matrix(options: Namespace) -> Matrix:
         allow_subset=options.subset,
         allow_duplicates=options.allow_duplicates,
         hash_all=options.hash_all,
+        is_timed=not options.no_timing,
         data_options=collect_data_options(options).make_files_absolute(data_root),
     )
     resources = CellResources(options.threads, _count_gpus(options), options.memory)
     matrix = expand_suite(replace_fields(base, changes), defaults, resources)
+    if options.only:
+        matrix = keep_named_cells(matrix, options.only)
     return _name_teacher(matrix, options.teacher, options.teacher_checkpoint)
 
 

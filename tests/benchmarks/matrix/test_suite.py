@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,13 @@ from benchmarks.matrix.suite import (
     Suite,
     SuiteBlock,
     expand_suite,
+    keep_named_cells,
     list_shipped_suites,
     read_suite,
     replace_fields,
 )
 from benchmarks.resolve_cell import CellRequest, resolve_cell
-from foundation.errors import ConfigError
+from foundation.errors import ConfigError, UserError
 
 DEFAULTS = CellRequest("", "", device="cpu")
 
@@ -201,6 +203,49 @@ def test_paths_of_start_weights_hold_in_any_folder(monkeypatch: pytest.MonkeyPat
     defaults = CellRequest("", "", checkpoint="other.pth")
     found = [cell.request.checkpoint for cell in expand_suite(suite, defaults, CellResources()).cells]
     assert found == [str(tmp_path / "w.pth"), "random", str(tmp_path / "other.pth")]
+
+
+def test_a_part_of_a_suite_is_named_by_tasks_and_protocols() -> None:
+    blocks = [
+        SuiteBlock(tasks=["digits", "mini_ade"], backbones=["vit_nano"], protocols=["knn", "finetune", "linear"]),
+        SuiteBlock(tasks=["digits"], backbones=["vit_pico"]),
+    ]
+
+    def keep(*names: str) -> set[tuple[str, str | None, str]]:
+        kept = keep_named_cells(expand(*blocks), names).cells
+        return {(str(r.task), r.protocol, str(r.backbone)) for r in (cell.request for cell in kept)}
+
+    assert keep("mini_ade") == {("mini_ade", "linear", "vit_nano")}
+    assert keep("linear") == {("mini_ade", "linear", "vit_nano"), ("digits", "linear", "vit_nano")}
+    assert keep("digits", "knn", "finetune") == {
+        ("digits", "knn", "vit_nano"),
+        ("digits", "finetune", "vit_nano"),
+        ("digits", "finetune", "vit_pico"),
+    }
+    with pytest.raises(UserError, match="--only lineer: no cell has such a task or protocol; did you mean linear"):
+        keep("digits", "lineer")
+    with pytest.raises(UserError, match="--only mini_ade knn: no cell is of such a task and of such a protocol"):
+        keep("mini_ade", "knn")
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["BENCH_DATA", "data/"])
+def test_a_command_holds_no_folder_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, is_named: bool
+) -> None:
+    """The words stand in the record, which is published."""
+    home, data = tmp_path / "home", tmp_path / ("home/data" if is_named else "elsewhere")
+    home.mkdir()
+    monkeypatch.chdir(home)
+    if not is_named:
+        monkeypatch.setenv("BENCH_DATA", str(data))
+    block = SuiteBlock(tasks=["digits"], backbones=["vit_pico@runs/pretrain/a"], protocols=["knn"])
+    defaults = CellRequest("", "", data_root=data, out=home / "runs")
+    (cell,) = expand_suite(Suite(cells=[block]), defaults, CellResources()).cells
+    words = "bench run digits --backbone vit_pico --protocol knn --checkpoint runs/pretrain/a"
+    assert " ".join(cell.request.command_line) == words
+    # where bench would not look by itself, the folder has to be named
+    other = replace(cell.request, data_root=tmp_path / "other", out=tmp_path / "out")
+    assert make_cell_command(other)[-4:] == ["--data-root", str(tmp_path / "other"), "--out", str(tmp_path / "out")]
 
 
 def test_the_protocols_that_share_features_are_those_of_frozen_backbones() -> None:
