@@ -46,6 +46,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))
+    # weights that the user has fetched are not there either
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
     # what a page adds to the registry leaves with it
     monkeypatch.setattr(BACKBONES, "_targets", dict(BACKBONES._targets))
     monkeypatch.setattr(BACKBONES, "_loaded", dict(BACKBONES._loaded))
