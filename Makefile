@@ -47,7 +47,7 @@ perf: $(STAMP)
 DOCS_VENV := .venv-docs
 DOCS_STAMP := $(DOCS_VENV)/.installed
 docs: $(DOCS_STAMP)
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 	@echo "The site is in site/: open site/index.html, or with the search: python3 -m http.server -d site"
 
 $(DOCS_STAMP): pyproject.toml requirements.lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.conftest import ROOT
 from tests.docs.blocks import Block, iter_commands, list_runnable, read_blocks
 from tests.docs.count_blocks import HOME, fill_home
 from tests.docs.workplace import Workplace, make_environment
+from tests.house_metrics import ROOMS
 
 BLOCKS = list_runnable()
 
@@ -44,6 +46,9 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BENCH_CARDS", str(tmp_path / "cards"))
     monkeypatch.setenv("BENCH_WEIGHTS", str(tmp_path / "weights"))
+    # weights that the user has fetched are not there either
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
     # what a page adds to the registry leaves with it
     monkeypatch.setattr(BACKBONES, "_targets", dict(BACKBONES._targets))
     monkeypatch.setattr(BACKBONES, "_loaded", dict(BACKBONES._loaded))
@@ -86,6 +91,17 @@ def test_refusals_are_as_printed(page: Path, place: Workplace) -> None:
         if block.mode == "fails":
             assert output is not None and output.language == "text", f"{block.place}: no output follows"
             place.run_refusal(block, output.text)
+
+
+def test_sentences_that_cannot_be_provoked_are_in_the_source() -> None:
+    """Those of the table at the end of the page; code in backquotes that is no command."""
+    table = (ROOT / "docs" / "guides" / "troubleshooting.md").read_text(encoding="utf-8").partition("## The machine")[2]
+    first_cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| ")]
+    sentences = [found for cell in first_cells for found in re.findall(r"`([^`]+ [^`]+)`", cell)]
+    assert len(sentences) == 1
+    source = "\n".join(path.read_text() for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")))
+    source = re.sub(r'"\s*f?"', "", source)  # a text over two lines
+    assert [part for text in sentences for part in text.split(" ... ") if part not in source] == []
 
 
 def test_counts_on_the_home_page_are_those_of_today() -> None:
