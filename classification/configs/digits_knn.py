@@ -1,6 +1,6 @@
 """k-NN on frozen features of scikit-learn's digits; nothing is trained."""
 
-version = 1
+version = 2
 
 source = (
     "k and temperature: DINO's k-NN evaluation (Caron et al. 2021, after Wu et al. 2018); input as in digits_finetune"

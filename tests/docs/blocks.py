@@ -34,6 +34,7 @@ GENERATED_MARKS: dict[str, tuple[Mode, str]] = {
     "bench submit runs": ("not run", "needs a clean history of the repository"),
     "bench demo": ("not run", "takes two minutes; CI runs it"),
     "bench sweep": ("planned", "starts processes of its own; tests/benchmarks/matrix sweeps"),
+    "bench add backbone": ("not run", "docs/guides/your-checkpoint.md adds two"),
     "bench analyze data-scale": ("soak", "is four runs"),
     "bench analyze layers": ("soak", "fits ten classifiers"),
     "bench profile": ("soak", "times two networks; docs/quickstart/engineer.md times three"),

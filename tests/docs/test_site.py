@@ -95,7 +95,7 @@ def test_notebooks_become_pages() -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
-    named = set(re.findall(r"([\w/.-]+\.md)$", nav, re.MULTILINE))
+    named = set(re.findall(r"^ *- .*?([\w/.-]+\.md)$", nav, re.MULTILINE))
     docs = ROOT / "docs"
     pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"README.md"}
     pages |= {path.relative_to(docs).with_suffix(".md").as_posix() for path in docs.rglob("*.ipynb")}

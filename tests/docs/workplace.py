@@ -25,6 +25,7 @@ from foundation.registry import _RegisteredTarget
 from tests.conftest import ROOT
 from tests.docs.blocks import Block, iter_commands
 from tests.docs.made_files import FILES
+from tests.limits import HANG_SECONDS
 
 SHELL_COMMANDS = ("cp", "mkdir", "sha256sum", "ls")
 """What a block may call besides ``bench`` and still be executed."""
@@ -72,7 +73,7 @@ class Workplace:
             else:
                 assert words[0] in SHELL_COMMANDS, f"{block.place}: {words[0]} is not executed; mark the block"
                 line = " ".join(self.fill_in(word) for word in words)
-                code = subprocess.run(line, shell=True, cwd=self.folder, timeout=600).returncode
+                code = subprocess.run(line, shell=True, cwd=self.folder, timeout=HANG_SECONDS).returncode
             if words[1:2] == ["choose"] and "timed on a busy machine" in self.output:
                 code = 0  # it then chooses nothing, which is right
             assert code == 0, f"{block.place}: {' '.join(words)} ends with code {code}:\n{self.output[-3000:]}"
@@ -162,8 +163,9 @@ class Workplace:
         return str(max(runs, key=lambda path: path.stat().st_mtime).relative_to(self.folder))
 
     def list_runs(self, task: str, start: str) -> list[Path]:
-        """The folders of the runs of a task whose names begin so."""
-        return [path for path in (self.folder / "runs" / task).glob(f"{start}*") if (path / "record.json").is_file()]
+        """The folders of the runs of a task whose names begin so; evaluations of runs are no runs in this sense."""
+        found = [path for path in (self.folder / "runs" / task).glob(f"{start}*") if (path / "record.json").is_file()]
+        return [path for path in found if "-as_is-" not in path.name]
 
     def make_run(self, task: str, start: str, command: str) -> Path:
         """Make a run here, once."""
@@ -281,15 +283,8 @@ def make_checkpoint(place: Workplace) -> None:
     shutil.copy(place.folder / place.find_run("pretrain", "") / "encoder.pth", place.folder / "my_checkpoint.pth")
 
 
-def make_named_checkpoint(place: Workplace) -> None:
-    """``my_mae.pth``: the same under another name."""
-    place.prepare(["my_checkpoint.pth"])
-    shutil.copy(place.folder / "my_checkpoint.pth", place.folder / "my_mae.pth")
-
-
 MAKERS: dict[str, Callable[[Workplace], None]] = {
     "my_checkpoint.pth": make_checkpoint,
-    "my_mae.pth": make_named_checkpoint,
 }
 
 

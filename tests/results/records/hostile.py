@@ -101,7 +101,7 @@ BAD_RECORDS = [
     BadRecord("deep details", "nested too deeply", ("result", "details"), nest(101)),
     BadRecord("deep card", "nested too deeply", ("backbone", "card", "x"), nest(150)),
     BadRecord("deep where no group is", "nested too deeply", ("task",), nest(250)),
-    BadRecord("deep text", "nested too deeply", make=write_bytes(b'{"config":' * 5_000)),
+    BadRecord("deep text", "nested too deeply", make=write_bytes(b'{"config":' * 20_000)),
     BadRecord("deep lists", "nested too deeply", make=write_bytes(b"[" * 100_000)),
     BadRecord("items outside", "items.file: must be the name of a file", ("result", "items", "file"), "../items.csv"),
     BadRecord("items elsewhere", "items.file: must be the name", ("result", "items", "file"), "/etc/passwd"),
