@@ -40,6 +40,9 @@ class ShapedPairSampler(PhotoPairSampler):
         num_variants: copies of each photograph in other colors, see ``make_color_variant``.
     """
 
+    # real targets turn further between two frames that are seconds apart
+    turn_deviation = 0.45
+
     def __init__(
         self, photos: Sequence[ImageArray], sizes: CropSizes, jitter: SearchJitter, num_variants: int = 5
     ) -> None:
