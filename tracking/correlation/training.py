@@ -39,7 +39,7 @@ class TrainingSettings:
         save_seconds: seconds between two saved states.
     """
 
-    steps: int = 830
+    steps: int = 1500
     batch_size: int = 32
     peak_rate: float = 2e-3
     warmup_steps: int = 100
