@@ -40,7 +40,7 @@ def test_it_follows_two_test_sequences_as_the_card_says() -> None:
     """The mean of all twelve is in the card; two are recomputed here, and the mean is that of the card's numbers."""
     tracker, stated = load_shipped_tracker(), CARD["mini_lasot_auc"]
     for video in read_test_videos(ensure_mini_lasot()):
-        if video.name in ("drift-3", "occlusion-4"):
+        if video.name in ("scale-4", "turn-3"):
             boxes = track_sequence(tracker, video).boxes.round(3)
             score = score_sequence(boxes, video.boxes, ~video.visible, LASOT_OFFICIAL, name=video.name)
             # another order of additions moves a box by 1e-4 px, rarely across one of the 21 thresholds
