@@ -48,8 +48,8 @@ from tracking.video.track_summary import (
 from tracking.video.track_video import track_targets
 
 LARGER_TRACKER = (
-    "a larger one (AUC about 65) takes one command and 45 minutes on one core: bench run mini_lasot --backbone deit_tiny "
-    "(docs/guides/track-your-video.md)"
+    "a larger one (AUC about 65) takes one command and 45 minutes on one core: bench run mini_lasot --backbone "
+    "deit_tiny (docs/guides/track-your-video.md)"
 )
 
 # next to the runs of tasks
