@@ -1,8 +1,8 @@
 """Make the tracker that bench ships: ``python -m benchmarks.cli.make_first_tracker FOLDER [SEED] [val|score]``.
 
 A killed command that is typed again goes on. With ``val`` the photographs for validation are left out of the training,
-and the tracker is validated on them; so its settings were chosen. ``score`` trains nothing and scores the tracker of the
-folder on the test sequences of ``mini_lasot``. See docs/decisions/0015-a-tracker-that-ships.md.
+and the tracker is validated on them; so its settings were chosen. ``score`` trains nothing and scores the tracker of
+the folder on the test sequences of ``mini_lasot``. See docs/decisions/0015-a-tracker-that-ships.md.
 """
 
 from __future__ import annotations
