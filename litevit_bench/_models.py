@@ -75,17 +75,17 @@ def create_backbone(
 
 
 def load_tracker(
-    run_dir: str | Path,
+    run_dir: str | Path | None = None,
     device: str = "cpu",
     *,
     runtime: Literal["torch", "onnxruntime", "openvino"] | None = None,
     precision: Literal["f32", "bf16", "int8"] | None = None,
     threads: int | None = None,
 ) -> Tracker:
-    """The tracker that a finished run trained.
+    """The tracker that a finished run trained, or the small one that bench ships.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder; where not given, the shipped tracker.
         device: ``cpu``, ``cuda`` or ``mps``; runtimes other than torch compute on the CPU.
         runtime: ``torch``, or one that the run was exported for; where not given, the one the run was tracked with.
         precision: of the runtime.
@@ -104,7 +104,8 @@ def load_tracker(
     require_choice("runtime", runtime, (None, "torch", "onnxruntime", "openvino"))
     require_choice("precision", precision, (None, "f32", "bf16", "int8"))
 
-    return load(Path(run_dir), device, runtime=runtime, precision=precision, threads=threads)
+    folder = None if run_dir is None else Path(run_dir)
+    return load(folder, device, runtime=runtime, precision=precision, threads=threads)
 
 
 def profile(

@@ -139,7 +139,9 @@ def test_no_data_or_weights_in_the_project() -> None:
     if not files:
         pytest.skip("not a git checkout")
     weights = (".pth", ".pt", ".safetensors", ".npz", ".onnx", ".bin", ".jpg", ".mat")
-    assert not [name for name in files if name.endswith(weights)]
+    # the one exception: made by this project alone, see docs/decisions/0016-a-tracker-that-ships.md
+    shipped = ["tracking/correlation/shipped/first_tracker.safetensors"]
+    assert [name for name in files if name.endswith(weights)] in ([], shipped)
     # per-item outcomes of our own runs, from which a committed table follows, may be somewhat larger
     most = {name: 400_000 if name.startswith("results/reference_runs/") else 300_000 for name in files}
     assert not [name for name in files if (ROOT / name).stat().st_size > most[name]]

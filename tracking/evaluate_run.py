@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from engine.evaluation.model_source import Precision, Runtime
+from foundation.errors import UserError
+from tracking.correlation.shipped import load_shipped_tracker
 from tracking.data.readers.folder import read_folder_videos
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
 from tracking.inference.options import TrackingOptions
@@ -18,27 +20,33 @@ from tracking.inference.tracker_factory import TorchTrackerFactory, TrackerFacto
 
 
 def load_tracker(
-    run_dir: Path,
+    run_dir: Path | None = None,
     device: str = "cpu",
     *,
     runtime: Runtime | None = None,
     precision: Precision | None = None,
     threads: int | None = None,
 ) -> Tracker:
-    """Load the tracker that a run trained.
+    """Load the tracker that a run trained, or the one that bench ships.
 
     With ``threads`` and the runtime ``torch``, torch's number of threads is changed for the entire process.
 
     Args:
-        run_dir: folder of the run, with ``record.json`` and ``checkpoints``.
+        run_dir: folder of the run, with ``record.json`` and ``checkpoints``; ``None``: the shipped tracker.
         device: ``cpu``, ``cuda`` or ``mps``; runtimes other than torch compute on the CPU.
         runtime: see ``load_tracker_factory``.
         precision: see ``load_tracker_factory``.
         threads: number of threads for one frame; default: as many as torch uses.
 
     Raises:
-        UserError: see ``load_tracker_factory``.
+        UserError: see ``load_tracker_factory``; or the shipped tracker in another runtime than torch.
     """
+    if run_dir is None:
+        if (runtime or "torch", precision or "f32") != ("torch", "f32"):
+            raise UserError("the shipped tracker runs in torch in f32 only; name the folder of a run of yours")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return load_shipped_tracker(device)
     maker = load_tracker_factory(run_dir, device, runtime=runtime, precision=precision, threads=threads)
     if threads is not None and isinstance(maker, TorchTrackerFactory):
         # an exported network has got its threads from the factory already

@@ -44,6 +44,7 @@ from tracking.models.compatibility import require_plain_vit
 from tracking.models.group_batch_norm import GroupStatisticsHook
 from tracking.models.norm_groups import PAIR_WORDS
 from tracking.models.tracker_model import TrackerModel
+from tracking.preview_hook import PreviewHook
 from tracking.recipe import TrackingRecipe
 from tracking.training_sets import fingerprint_training_sets, list_missing_training, make_pair_samplers
 
@@ -196,7 +197,11 @@ def _make_job(
         seed=request.seed,
         device=request.device,
         select_best=False,
-        hooks=(CandidateEliminationHook(model, recipe.ce, recipe.by_epoch), GroupStatisticsHook(model)),
+        hooks=(
+            CandidateEliminationHook(model, recipe.ce, recipe.by_epoch),
+            GroupStatisticsHook(model),
+            PreviewHook(out, recipe.crop_sizes()),
+        ),
         run_id=request.run_id,
         norm_group=recipe.norm_group,
     )

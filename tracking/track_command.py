@@ -22,6 +22,7 @@ from foundation.plural import format_count
 from foundation.storage.leftovers import open_scratch_folder
 from results.records.store import claim_attempt_folder, read_record
 from tracking.as_is.runtime_tracker import make_file_origin
+from tracking.correlation.shipped import load_shipped_tracker, read_tracker_card
 from tracking.data.pair import CropSizes
 from tracking.deployment.export import export_model
 from tracking.deployment.load import find_exported_tracker, require_tracker_runtime
@@ -45,6 +46,11 @@ from tracking.video.track_summary import (
     write_track_summary,
 )
 from tracking.video.track_video import track_targets
+
+LARGER_TRACKER = (
+    "a larger one (AUC about 65) takes one command and 45 minutes on one core: bench run mini_lasot --backbone "
+    "deit_tiny (docs/guides/track-your-video.md)"
+)
 
 # next to the runs of tasks
 DEFAULT_RESULTS_DIR = Path("runs") / "track"
@@ -110,7 +116,9 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
         DataError: a frame cannot be read; the results before it are kept and marked as partial.
         BenchError: the annotated video cannot be written.
     """
-    thresholds = resolve_lost_thresholds(request.lost_thresholds, len(request.init_boxes) or 1)
+    is_named = request.run_dir is not None or request.checkpoint is not None
+    default = LOST_THRESHOLD if is_named else read_tracker_card().lost_threshold
+    thresholds = resolve_lost_thresholds(request.lost_thresholds, len(request.init_boxes) or 1, default)
     # the source and the box are checked before the weights, whose loading takes longer
     source = open_frame_source(request.source, request.start_frame, request.max_frames)
     choose = resolve_starts(request.init_boxes, thresholds, source)
@@ -146,12 +154,15 @@ def run_track_command(request: TrackVideoRequest) -> TrackReport:
     return TrackReport(folder, data, is_partial_result(found, source))
 
 
-def resolve_lost_thresholds(requested: Sequence[float], num_targets: int) -> list[float]:
+def resolve_lost_thresholds(
+    requested: Sequence[float], num_targets: int, default: float = LOST_THRESHOLD
+) -> list[float]:
     """Return the threshold of each target.
 
     Args:
         requested: none for the default, one for all targets, or one for each.
         num_targets: number of targets.
+        default: that of the tracker.
 
     Raises:
         UserError: there are fewer or more, or one is not from 0 to below 1.
@@ -164,7 +175,7 @@ def resolve_lost_thresholds(requested: Sequence[float], num_targets: int) -> lis
             )
     # the default is not written into the request, so that the request says what the user asked for
     if len(requested) <= 1:
-        return [requested[0] if requested else LOST_THRESHOLD] * num_targets
+        return [requested[0] if requested else default] * num_targets
     if len(requested) != num_targets:
         raise UserError(
             f"--lost-threshold is given {len(requested)} times for {format_count(num_targets, 'target')}; give it once "
@@ -182,14 +193,16 @@ def load_requested_tracker(request: TrackVideoRequest, num_frames: int | None) -
         num_frames: number of frames to track; ``None`` if unknown.
 
     Raises:
-        UserError: neither or both of ``--run`` and ``--checkpoint`` are given, or the weights cannot be used.
+        UserError: both ``--run`` and ``--checkpoint`` are given, or the weights cannot be used.
         BenchError: the exported network of a checkpoint does not compute what PyTorch computes.
     """
-    if (request.run_dir is None) == (request.checkpoint is None):
+    if request.run_dir is not None and request.checkpoint is not None:
         raise UserError(
-            "give a trained tracker: --run FOLDER of a finished bench run, or --checkpoint FILE of OSTrack's code with "
-            "--backbone NAME"
+            "give one trained tracker: --run FOLDER of a finished bench run, or --checkpoint FILE of OSTrack's code "
+            "with --backbone NAME"
         )
+    if request.run_dir is None and request.checkpoint is None:
+        return _load_first_tracker(request)
     # a record names backbone and protocol; a checkpoint does not
     if request.run_dir is not None:
         if request.backbone or request.protocol:
@@ -198,6 +211,26 @@ def load_requested_tracker(request: TrackVideoRequest, num_frames: int | None) -
     if not request.backbone:
         raise UserError("--checkpoint needs --backbone NAME, the plain ViT that was trained (OSTrack's is vit_base)")
     return _load_checkpoint_tracker(request, request.backbone, num_frames)
+
+
+def _load_first_tracker(request: TrackVideoRequest) -> LoadedTracker:
+    """Load the shipped tracker, and say what it is and how to get a larger one."""
+    asked = {
+        "--backbone": request.backbone,
+        "--protocol": request.protocol,
+        "--runtime": request.runtime,
+        "--precision": request.precision,
+    }
+    if given := [name for name, value in asked.items() if value]:
+        raise UserError(
+            f"{' and '.join(given)} belong{'s' if len(given) == 1 else ''} to a tracker that you name; give --run "
+            "FOLDER of a finished bench run, or --checkpoint FILE of OSTrack's code with --backbone NAME"
+        )
+    device, card = resolve_device(request.device), read_tracker_card()
+    tracker = load_shipped_tracker(device)
+    log_message(f"tracking with {card.name}, {card.summary}; {LARGER_TRACKER}")
+    weights = {"shipped": card.name, "sha256": card.sha256}
+    return LoadedTracker(tracker, device, {"weights": weights, "backbone": card.name, "protocol": None})
 
 
 def _load_run_tracker(request: TrackVideoRequest, run_dir: Path, num_frames: int | None) -> LoadedTracker:

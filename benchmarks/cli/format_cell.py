@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def format_cell(cell: CellResult) -> str:
-    """Describe a run and its primary metric in one line; a second line names the record's file."""
+    """Describe a run and its primary metric in one line, name the record's file, and how a tracker is used."""
     from benchmarks.cell_record import describe_given_weights
     from results.leaderboard.departures import list_departures
     from results.leaderboard.row_labels import format_runtime
@@ -33,7 +33,11 @@ def format_cell(cell: CellResult) -> str:
     text = f"{head}: {format_metric(primary, record.result.metrics[primary])}"
     if cell.from_record:
         text += "; answered from the record, --fresh runs it again"
-    return "\n".join(map(format_one_line, (text, f"  {cell.folder / 'record.json'}")))
+    lines = [text, f"  {cell.folder / 'record.json'}"]
+    # the weights of an evaluation stay with the run or the file that was named
+    if record.domain == "tracking" and not record.is_evaluation:
+        lines.append(f"  use it: bench track VIDEO --init x,y,w,h --run {cell.folder}")
+    return "\n".join(map(format_one_line, lines))
 
 
 def format_pretraining(cell: CellResult) -> str:

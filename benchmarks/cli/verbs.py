@@ -115,7 +115,7 @@ VERBS = {
     "track": Verb(
         "models",
         "follow a target through a video, a folder of images or a camera",
-        "bench track walk.mp4 --init 240,110,60,150 --run runs/mini_lasot/RUN",
+        "bench track walk.mp4 --init 240,110,60,150",
     ),
     "add": Verb(
         "models",

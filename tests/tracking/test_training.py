@@ -75,6 +75,8 @@ def test_a_run_and_what_is_made_of_it(bench: Bench, tmp_path: Path, capsys: pyte
     whole = tmp_path / "whole"
     done = bench(*TINY, "--out", str(whole))
     assert done.returncode == 0, done.stderr
+    (run,) = whole.glob("mini_lasot/*")
+    assert f"use it: bench track VIDEO --init x,y,w,h --run {run}" in done.stdout
     first = record_of(whole)
     (path,) = whole.rglob("last_00000003.pth")
     weights = torch.load(path, weights_only=True)["state_dict"]

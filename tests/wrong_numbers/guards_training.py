@@ -100,8 +100,8 @@ GUARDS = {
     ),
     "the pieces of a step move the statistics once": Guard(
         "tracking/protocols.py",
-        ", GroupStatisticsHook(model)),",
-        ",),",
+        "            GroupStatisticsHook(model),\n",
+        "",
         f"{TESTS}::test_the_training_of_a_tracker_knows_its_groups",
         soak=True,
     ),

@@ -67,7 +67,12 @@ class PhotoPairSampler:
         sizes: sizes of the crops.
         jitter: random displacement of the search region.
         natural_fraction: fraction of pairs whose target is a region of the photograph.
+
+    Attributes:
+        turn_deviation: standard deviation of the angle, in radians, by which a pasted target turns.
     """
+
+    turn_deviation = 0.2
 
     def __init__(
         self, photos: list[ImageArray], sizes: CropSizes, jitter: SearchJitter, natural_fraction: float = 0.2
@@ -84,7 +89,10 @@ class PhotoPairSampler:
         Args:
             rng: random generator.
         """
-        scene = self._sample_scene(rng)
+        return self._render_pair(rng, self._sample_scene(rng))
+
+    def _render_pair(self, rng: np.random.Generator, scene: Scene) -> TrainingPair:
+        """Render the crops of a scene; the search region is moved and scaled at random."""
         sizes = self.sizes
         first, second = scene.target_boxes
         # crops are views of the scene with exact, unrounded corners, whatever ``sizes.geometry`` says
@@ -118,7 +126,7 @@ class PhotoPairSampler:
         stretch = math.exp(rng.normal(0, 0.08))
         grown = (size[0] * growth * stretch, size[1] * growth / stretch)
         pasted = rng.random() >= self.natural_fraction
-        turn = rng.normal(0, 0.2 if pasted else 0.05)
+        turn = rng.normal(0, self.turn_deviation if pasted else 0.05)
         # pixels of the photograph per unit of the scene; at most 0.3 of its side, so that the template crop fits in
         scale = math.exp(rng.uniform(math.log(16), math.log(0.3 * min(height, width))))
         spot = rng.uniform(0.15, 0.85, 2) * (width, height)

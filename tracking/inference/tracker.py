@@ -73,9 +73,22 @@ class Tracker:
         place = make_crop_window(self._box, self.crop_sizes.template_factor)
         crop = crop_window(frame, place, self.crop_sizes.template_size, self.crop_sizes.geometry)
         began = time.perf_counter()
-        self.encoded_template = self.network.encode_template(crop)
+        self.encoded_template = self.encode_first_crop(crop, self._box)
         self.network_seconds = time.perf_counter() - began
         self.confidence = 1.0
+
+    def encode_first_crop(self, crop: ImageArray, box: FloatArray) -> Any:
+        """Return what the network stores of the template.
+
+        Args:
+            crop: the template crop.
+            box: the first box, x, y, width, height in pixels; for networks that use its shape.
+        """
+        return self.network.encode_template(crop)
+
+    def make_sibling(self) -> Tracker:
+        """Return a tracker for another target, with the same network and settings."""
+        return type(self)(self.network, self.crop_sizes, self.name)
 
     def update(self, image: Any) -> FloatArray:
         """Find the target in the next frame.

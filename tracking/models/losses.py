@@ -45,7 +45,21 @@ def focal_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def giou_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the mean of 1 - GIoU over pairs of boxes (Rezatofighi et al., CVPR 2019), and the IoU of each pair.
+    """Compute the mean of 1 - GIoU over pairs of boxes, and the IoU of each pair.
+
+    Args:
+        predicted: corners x1, y1, x2, y2, shape (n, 4).
+        target: the same for the true boxes.
+
+    Returns:
+        The mean loss, a scalar, and the IoU, shape (n,).
+    """
+    losses, overlap = compute_giou_losses(predicted, target)
+    return losses.mean(), overlap
+
+
+def compute_giou_losses(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute 1 - GIoU and IoU of each pair of boxes (Rezatofighi et al., CVPR 2019).
 
     GIoU = IoU - (hull - union) / hull, where the hull is the smallest box around both.
 
@@ -54,7 +68,7 @@ def giou_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         target: the same for the true boxes.
 
     Returns:
-        The mean loss, a scalar, and the IoU, shape (n,).
+        1 - GIoU and IoU, shape (n,) each.
     """
     start, end = torch.maximum(predicted[:, :2], target[:, :2]), torch.minimum(predicted[:, 2:], target[:, 2:])
     # boxes that do not overlap have a negative side
@@ -67,7 +81,7 @@ def giou_loss(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     hull = (hull_end - hull_start).clamp_min(0).prod(1)
     tiny = torch.finfo(predicted.dtype).tiny  # two boxes without area at one point would give 0 / 0
     overlap = common / union.clamp_min(tiny)
-    return (1 - overlap + (hull - union) / hull.clamp_min(tiny)).mean(), overlap
+    return 1 - overlap + (hull - union) / hull.clamp_min(tiny), overlap
 
 
 def _box_area(corners: Tensor) -> Tensor:

@@ -22,7 +22,8 @@ class TrackVideoRequest:
         source: a video file, a folder of images, or the number of a camera.
         init_boxes: x, y, width, height of each target in the first frame in pixels, or ``select``; empty: one target,
             from the folder's ``groundtruth.txt``, which is not opened otherwise.
-        run_dir: folder of a finished tracking run, whose tracker is used.
+        run_dir: folder of a finished tracking run, whose tracker is used; ``None`` without ``checkpoint``: the
+            tracker that bench ships.
         runtime: runtime of the tracker; ``None``: that of the run if it is not torch, else the fastest that is
             installed, in f32 (``tracking.video.fastest_runtime``), unless ``precision`` is given.
         precision: precision of the runtime; ``None``: the run's own with the run's own runtime, else ``f32``.

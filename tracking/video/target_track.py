@@ -59,7 +59,7 @@ def start_tracks(tracker: Tracker, starts: Sequence[TargetStart]) -> list[Target
         starts: the targets.
     """
     # only the box and the template belong to a target; the weights of a large ViT fit into memory once
-    copies = [Tracker(tracker.network, tracker.crop_sizes, tracker.name) for _ in starts[1:]]
+    copies = [tracker.make_sibling() for _ in starts[1:]]
     return [
         TargetTrack(number, start, own, LostTargetDetector(start.lost_threshold))
         for number, (start, own) in enumerate(zip(starts, [tracker, *copies], strict=True), 1)

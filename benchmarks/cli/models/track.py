@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     # The tracker comes from --run, or from --checkpoint with --backbone. The request checks the combination, because
     # argparse has no such rule and Python callers need the same check.
-    text = "folder of a finished tracking run, whose tracker is used"
+    text = "folder of a finished tracking run, whose tracker is used; default: the small tracker that bench ships"
     parser.add_argument("--run", type=Path, metavar="RUN", help=text)
     text = "runtime of the tracker; default: that of the run if it is not torch, else the fastest installed, in f32"
     parser.add_argument("--runtime", choices=RUNTIMES, help=text)

@@ -1,0 +1,1 @@
+"""The small tracker that bench ships, and how it is made."""
