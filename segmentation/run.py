@@ -16,6 +16,7 @@ from engine.device import get_dist_info, translate_oom_error
 from engine.task import RunPlan, RunRequest, Task, TaskOutcome
 from engine.training import EvaluationResult, TrainingJob, TrainingResult, evaluate_test_split, train_model
 from foundation.files import atomic_writer, sha256_file
+from foundation.values.path_text import shorten_path
 from results.records.record import MetricValue, ModelSelection
 from segmentation.data.dataset import PairReader, SegmentationTestDataset, SegmentationTrainDataset, collate_as_lists
 from segmentation.data.dataset_layout import SegmentationDataset
@@ -197,5 +198,5 @@ def _make_details(
         },
         "out_indices": model.backbone.out_indices,
         "neck": type(model.neck).__name__ if model.with_neck else None,
-        "data_root": str(cell.request.data_root.resolve()),
+        "data_root": shorten_path(cell.request.data_root.absolute()),
     }
