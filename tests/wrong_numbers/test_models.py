@@ -396,23 +396,33 @@ def test_features_of_other_code_are_not_read_from_the_cache(site: Path, monkeypa
     """The features are cached under a key of their own; without the source in it, the old code's would be read."""
     from classification.digits_task import DIGITS
     from classification.probes import feature_extraction
+    from classification.recipe import FrozenRecipe
 
     seen: list[dict[str, Any]] = []
 
     def keep(
-        created: Any, recipe: Any, splits: Any, seed: int, scale: float, data: str, device: str, *rest: Any
+        created: Any,
+        recipe: Any,
+        splits: Any,
+        seed: int,
+        scale: float,
+        data: str,
+        device: str,
+        fields: dict[str, Any],
+        *rest: Any,
+        **others: Any,
     ) -> None:
-        seen.append(rest[0])
+        seen.append(fields)
 
     monkeypatch.setattr(feature_extraction, "FrozenBackbone", keep)
-    plan = RunPlan(1, {}, {}, ARGUMENTS, 0, ())
+    plan, recipe = RunPlan(1, {}, {}, ARGUMENTS, 0, ()), FrozenRecipe(img_size=32)
     card = BackboneCard("theirs", "their_vit", "", input_size=(3, 32, 32), module="their_package.vit")
     for text in ("FACTOR = 1\n", "FACTOR = 1\n", "FACTOR = 2\n", "import typed_in_module\n"):
         forget_modules()
         (site / "their_other_helper.py").write_text(text)
         monkeypatch.setitem(sys.modules, "typed_in_module", ModuleType("typed_in_module"))
         (site / "their_helper.py").write_text("import their_other_helper\n")
-        feature_extraction.make_frozen_backbone(make_request(card), plan, None, {}, "", DIGITS)  # type: ignore[arg-type]
+        feature_extraction.make_frozen_backbone(make_request(card), plan, recipe, {}, "", DIGITS)
     assert seen[0] == seen[1] != seen[2]
     assert "nonce" in seen[3] and "nonce" not in seen[2], "of code that is not known nothing is read again"
 

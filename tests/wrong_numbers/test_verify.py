@@ -210,7 +210,7 @@ def test_a_setting_without_a_command_is_told(tmp_path: Path) -> None:
     bench.run("digits", "vit_pico", protocol="knn", tier="smoke", overrides={"k": 5}, device="cpu", out=tmp_path)
     (folder,) = tmp_path.glob("digits/*")
     (check,) = [each for each in verify_folder(folder).records[0][1] if each.subject == "settings"]
-    assert check.state == "note" and "differs from the file of knn (version 1, smoke) in: k=5" in check.message
+    assert check.state == "note" and "differs from the file of knn (version 2, smoke) in: k=5" in check.message
     assert judge_run(folder)["command"] == "unchecked"
 
 

@@ -47,7 +47,7 @@ def test_a_plan_counts_the_states_and_gives_the_reasons(tmp_path: Path, capsys: 
     assert lines["flowers"][-3:] == ["3", "-", "-"]
     assert "to run: 2 cells of 6; how long they take is unknown\n" in text
     assert "stale (a record is there, but of other data, code or weights, so the cell runs again):" in text
-    assert "1 cell, such as digits knn vit_nano@random seed 1: protocol version 0 -> 1" in text
+    assert "1 cell, such as digits knn vit_nano@random seed 1: protocol version 0 -> 2" in text
     assert "3 cells, such as flowers knn vit_nano@random seed 0: " in text
 
 

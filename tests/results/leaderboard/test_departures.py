@@ -110,7 +110,7 @@ def test_digests_of_teachers_are_shortened() -> None:
 
 def test_the_committed_runs_on_a_tenth_of_the_labels_are_headed_so() -> None:
     titles = [board.title for board in build_table(scan_runs([REFERENCE_RUNS])).boards]
-    assert titles == [
+    assert [title for title in titles if "10 % of train" in title] == [
         "cifar10 · finetune_32 · short · 10 % of train, not the official data",
         "digits · finetune · full · 10 % of train",
     ]
