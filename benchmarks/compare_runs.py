@@ -65,9 +65,11 @@ def make_comparisons(first: str, second: str, stores: Sequence[Path], task: str 
             raise UserError(f"{first} and {second} have no complete runs on one board{where}; see: bench table")
         made = map_pretrain_methods(runs)
         return [compare_backbones(boards[key], others[key], made) for key in shared]
-    for name in (first, second):
+    for name, partner in ((first, second), (second, first)):
         if name.partition("@")[0] in names:
-            raise UserError(f"{name} is a backbone and the other a run; name two backbones or two runs")
+            raise UserError(
+                f"{name} is a backbone with runs here, and {partner} is not; name two backbones with runs, or two runs"
+            )
     run, other = find_runs((first, second), stores, names)
     comparison = compare_backbones([run], [other])
     if task not in (None, comparison.task):

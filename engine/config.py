@@ -163,6 +163,25 @@ def parse_flat_settings(
         raise ConfigError(f"the settings are invalid (--set): {format_validation_errors(error)}") from error
 
 
+COMMON_NAMES = {
+    "learning_rate": "lr",
+    "base_lr": "lr",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "batch": "batch_size",
+    "num_epochs": "epochs",
+    "max_epochs": "epochs",
+    "max_iters": "iterations",
+    "num_workers": "workers",
+    "image_size": "img_size",
+    "input_size": "img_size",
+    "resolution": "img_size",
+    "amp": "precision",
+    "warmup_epochs": "warmup",
+}
+"""What other tools call a setting, by its last word."""
+
+
 def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
     """Return a copy of a nested configuration with one ``dotted.key=value`` changed.
 
@@ -178,6 +197,10 @@ def _apply_override(config: Mapping[str, Any], override: str) -> dict[str, Any]:
         new = find_new_name(key)  # settings of earlier versions
         if new is not None and any(name == new or name.startswith(f"{new}.") for name in known):
             raise ConfigError(f"--set {key} is called {new} now; write --set {new}={find_new_value(new, text)}")
+        # lr and learning_rate are what people type for optimizer.lr
+        last = COMMON_NAMES.get(key.rpartition(".")[2], key.rpartition(".")[2])
+        if meant := [name for name in known if name.rpartition(".")[2] == last]:
+            raise ConfigError(f"unknown configuration key {shorten_value(key)}; did you mean {' or '.join(meant)}?")
         raise ConfigError(
             f"unknown configuration key {shorten_value(key)}{did_you_mean(key, known, hint=', '.join(known))}"
         )

@@ -54,6 +54,8 @@ def test_overrides_reach_nested_keys_and_values_keep_their_type(file: Path) -> N
     [
         ("optimizer.lrr=1", r"unknown configuration key 'optimizer\.lrr'; did you mean optimizer\.lr"),
         ("epoch=1", r"unknown configuration key 'epoch'; did you mean epochs"),
+        ("learning_rate=1", r"unknown configuration key 'learning_rate'; did you mean optimizer\.lr\?"),
+        ("lr=1", r"unknown configuration key 'lr'; did you mean optimizer\.lr\?"),
         ("epochs=-3", r"epochs: Input should be greater than 0, not -3"),
         ("epochs=2.5", r"epochs: .*integer"),
         ("epochs", r"--set takes key=value, not 'epochs'"),

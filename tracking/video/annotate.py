@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from foundation.errors import BenchError
+from foundation.files import ensure_writable_dir
 from tracking.data.boxes import FloatArray
 from tracking.data.crops import ImageArray
 from tracking.video.frame_source import to_opencv_path
@@ -60,6 +61,7 @@ class AnnotatedVideoWriter:
         path: the final name, ``annotated.mp4`` or ``annotated.avi``.
 
     Raises:
+        StorageError: the folder cannot be made or written.
         BenchError: OpenCV can write none of ``CODECS``.
     """
 
@@ -67,6 +69,7 @@ class AnnotatedVideoWriter:
         # rounded up to even numbers; write_frame fills the additional column or row
         self.size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
         self._frames_written = 0
+        ensure_writable_dir(folder)  # OpenCV would fail with every codec, as if it had none
         for codec in CODECS:
             self.codec = codec
             self.path = folder / f"annotated{codec.suffix}"

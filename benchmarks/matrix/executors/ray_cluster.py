@@ -228,7 +228,7 @@ class RayExecutor:
         if cell is None:  # it was given up
             return
         written = cell.read_place()
-        cell.place.unlink(missing_ok=True)
+        cell.remove_place()
         error = done.exception()
         if error is None:
             promise.set_result(done.result())
@@ -259,7 +259,7 @@ class RayExecutor:
         for promise, cell in list(self._running.items()) if dead else ():
             node = cell.read_place()
             if node in dead and self._running.pop(promise, None) is not None:
-                cell.place.unlink(missing_ok=True)
+                cell.remove_place()
                 sentence = f"cell {cell.number} ended without a report: its node {dead[node]} died"
                 promise.set_exception(WorkerDiedError(sentence))
 
@@ -278,6 +278,11 @@ class _RunningCell(NamedTuple):
     resources: CellResources
     ref: Any
     place: Path
+
+    def remove_place(self) -> None:
+        """Remove what the worker wrote, also what it was writing when it was ended."""
+        for path in (self.place, *self.place.parent.glob(f".{self.place.name}.*.tmp")):
+            path.unlink(missing_ok=True)
 
     def read_place(self) -> str:
         """Return what the worker wrote; nothing if it has not begun."""

@@ -170,7 +170,7 @@ def test_compare_names_ten_items_or_all(runs: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["vit_nano", "vit_pic"], "a backbone and the other a run"),
+        (["vit_nano", "vit_pic"], "vit_nano is a backbone with runs here, and vit_pic is not"),
         (["vit_nan", "vit_pic"], "'vit_nan' is neither a run nor a backbone with runs; did you mean"),
         (["vit_nano", "vit_pico", "--task", "pets"], "no complete runs on one board of task pets"),
         (["vit_nano", "vit_nano"], "both are run"),

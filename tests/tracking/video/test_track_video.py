@@ -215,6 +215,12 @@ def test_motion_jpeg_where_mp4_cannot_be_written(tmp_path: Path, monkeypatch: py
         AnnotatedVideoWriter(tmp_path, (64, 48), 30)
 
 
+def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
+    writer = AnnotatedVideoWriter(tmp_path / "new" / "folder", (64, 48), 30)
+    writer.discard()
+    assert (tmp_path / "new" / "folder").is_dir()
+
+
 def test_a_video_that_was_not_written_whole_is_no_video_but_the_boxes_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,14 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("ray")
 
 
+def test_nothing_stays_of_a_worker_that_ended_while_it_wrote_its_node(tmp_path: Path) -> None:
+    cell = ray_cluster._RunningCell(1, CellResources(1), None, tmp_path / "node-1")
+    for name in ("node-1", ".node-1.abcdefgh.tmp", ".node-12.abcdefgh.tmp"):
+        (tmp_path / name).write_text("")
+    cell.remove_place()
+    assert [path.name for path in tmp_path.iterdir()] == [".node-12.abcdefgh.tmp"], "that of another cell"
+
+
 @pytest.fixture(scope="module")
 def executor(cluster: str, out: Path) -> Iterator[RayExecutor]:
     """An executor that is connected to the cluster."""
