@@ -250,6 +250,22 @@ def test_a_second_interrupt_leaves_no_process(
     assert isinstance(future.exception(HANG_SECONDS), WorkerDiedError)
 
 
+def _interrupt_cell(number: int, executor: LocalExecutor, out: Path) -> BaseException | None:
+    """Send a signal to the process of a cell that trains; returns what the cell ended with."""
+    # long enough that it is still at work when this busy process comes to interrupt it
+    job = make_job(out, protocol="finetune", tier="full", overrides=("epochs=200", "val_interval=1"))
+    (future,) = executor.submit([job])
+    deadline = time.monotonic() + HANG_SECONDS
+    while not list((out / "digits").rglob("*.pth")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    # asked only now: until the cell runs, the slot may still have the process that an earlier test has killed
+    os.kill(get_pid(executor), number)
+    error = future.exception(HANG_SECONDS)
+    assert isinstance(error, WorkerDiedError)
+    return error
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(signal.SIGINT, "interrupted by the user; the same"), (signal.SIGTERM, "stopped by SIGTERM; ")],
@@ -257,19 +273,13 @@ def test_a_second_interrupt_leaves_no_process(
 def test_an_interrupted_process_is_one_that_died(
     number: int, reason: str, executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    # long enough that it is still at work when this busy process comes to interrupt it
-    job = make_job(tmp_path, protocol="finetune", tier="full", overrides=("epochs=200", "val_interval=1"))
-    (future,) = executor.submit([job])
-    deadline = time.monotonic() + HANG_SECONDS
-    while not list((tmp_path / "digits").rglob("*.pth")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    # asked only now: until the cell runs, the slot may still have the process that an earlier test has killed
-    os.kill(get_pid(executor), number)
-    error = future.exception(HANG_SECONDS)
-    assert isinstance(error, WorkerDiedError)
+    for attempt in range(3):
+        error = _interrupt_cell(number, executor, tmp_path / str(attempt))
+        # where the signal comes while torch writes a checkpoint, its C++ writer ends the process without a word
+        if "ended without a word" not in str(error):
+            break
     assert "was interrupted" in str(error)
-    ((_, stopped),) = scan_runs([tmp_path]).records
+    ((_, stopped),) = scan_runs([tmp_path / str(attempt)]).records
     assert (stopped.reason or "").startswith(reason)
 
 
