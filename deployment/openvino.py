@@ -134,7 +134,8 @@ def load_batch_graph(
     width = compiled.output(0).shape[1]
 
     def compute_outputs(items: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = np.empty((len(items), width), np.float32)
+        # not empty memory: a row that no callback wrote must not pass for an output
+        outputs = np.full((len(items), width), np.nan, np.float32)
         # called in OpenVINO's threads, one at a time; the next item overwrites the tensor
         queue.set_callback(lambda request, number: np.copyto(outputs[number], request.get_output_tensor(0).data[0]))
         for number in range(len(items)):

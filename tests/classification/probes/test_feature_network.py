@@ -15,7 +15,7 @@ from classification.probes.feature_cache import compute_cache_key
 from classification.recipe import KnnRecipe
 from deployment.openvino import get_core
 from engine.config import load_protocol
-from foundation.errors import BenchError, ConfigError, UserError
+from foundation.errors import BenchError, ConfigError, NonFiniteError, UserError
 from results.records.store import read_record
 from tests.classification.probes.frozen_features import make_frozen
 from tests.conftest import Bench
@@ -70,6 +70,19 @@ def test_bf16_has_its_own_entry_and_says_how_far_it_is() -> None:
         details["precision"] == "bf16"
         and details["difference"] > in_f32.network.details["feature_runtime"]["difference"]
     )
+
+
+def test_a_row_that_no_callback_wrote_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_frozen(runtime="openvino")
+    copy = np.copyto
+
+    def lose_one(target: Any, source: Any) -> None:
+        if not target.base.flags.owndata or target.ctypes.data != target.base.ctypes.data:  # all but the first row
+            copy(target, source)
+
+    monkeypatch.setattr("deployment.openvino.np.copyto", lose_one)
+    with pytest.raises(NonFiniteError, match="the features of val image 0 are not finite"):
+        made.get_features("val")
 
 
 def test_a_runtime_that_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
